@@ -1,0 +1,24 @@
+import { AppError, summarise } from "@ksearch/domain";
+import { hold, openStores } from "../local.ts";
+import { print, printJson } from "../output.ts";
+import { pickRun } from "./pick.ts";
+import type { ReadCommand } from "./read.ts";
+
+/** `ksearch cancel`: a working process ends after the steps at hand; a run that nobody works on is ended here. */
+export async function cancel(given: string, { artifactsDir, json }: ReadCommand): Promise<void> {
+  const stores = openStores(artifactsDir, false);
+  const runId = await pickRun(stores, given);
+  const { status } = await stores.log.state(runId);
+  if (status !== "running" && status !== "paused") throw new AppError("caller", "run.finished", `${runId} has ${status} already`);
+  await stores.log.commit(runId, (state) => ({ events: state.cancelRequested ? [] : [{ type: "cancel.requested" }], result: null }));
+  const held = hold(stores, runId);
+  if (held) {
+    await stores.log.commit(runId, () => ({ events: [{ type: "run.finished", status: "canceled", reason: "the run was canceled" }], result: null }));
+    await stores.money.release(runId);
+    held.release();
+  }
+  const state = await stores.log.state(runId);
+  await stores.runs.update(summarise(state, stores.iso));
+  if (json) return printJson({ runId, status: state.status, requested: true });
+  print(held ? `${runId} is canceled` : `${runId} will end after the steps at hand`);
+}

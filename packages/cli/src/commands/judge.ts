@@ -1,0 +1,96 @@
+import { type EvaluationRequest, hardenedSettings, Kernel, kernelId, type Problem, readKernel, type Verdict } from "@ksearch/domain";
+import { AppError } from "@ksearch/domain";
+import { z } from "zod";
+import { openReferee, refereePython } from "../local.ts";
+import { columns, micros, paint, print, printJson, times } from "../output.ts";
+import { loadProblem } from "../problems.ts";
+import { readJson, readText } from "../text.ts";
+
+export type JudgeCommand = { problems: string; json: boolean; refereePython?: string | undefined; against?: string | undefined };
+
+/** A solution file of ours, K-Search's or FlashInfer-Bench's (spec/backends.md 1.4). */
+const Solution = z.looseObject({
+  definition: z.string(),
+  spec: z.looseObject({
+    language: z.string(),
+    entry_point: z.string(),
+    destination_passing_style: z.boolean().optional(),
+    binding: z.string().nullish(),
+    target_hardware: z.array(z.string()).optional(),
+    dependencies: z.array(z.string()).optional(),
+  }),
+  sources: z.array(z.looseObject({ path: z.string(), content: z.string() })),
+});
+
+/** `ksearch judge`: one kernel (a .cpp or .py file, or a solution JSON) against the referee on this machine. */
+export async function judge(name: string, file: string, command: JudgeCommand): Promise<void> {
+  const problem = loadProblem(command.problems, name);
+  const kernel = readCandidate(file, problem);
+  const incumbent = command.against === undefined ? null : readCandidate(command.against, problem);
+  const request: EvaluationRequest = {
+    schema: "ksearch.request/1",
+    requestId: `judge/${kernelId(kernel)}`,
+    problem,
+    kernel,
+    incumbent,
+    settings: hardenedSettings,
+    device: "cpu",
+  };
+  const outcome = await openReferee(refereePython(command.refereePython)).submit(request);
+  if (!("verdict" in outcome)) throw new AppError("operator", "referee.ticket", "the local referee gave a ticket instead of a verdict");
+  if (command.json) printJson(outcome.verdict);
+  else print(verdictLines(outcome.verdict).join("\n"));
+  if (outcome.verdict.status !== "passed") process.exitCode = 1;
+}
+
+function readCandidate(file: string, problem: Problem): Kernel {
+  const definition = problem.definition.name;
+  if (file.endsWith(".json")) {
+    const solution = Solution.safeParse(readJson(file, "solution"));
+    if (!solution.success) throw new AppError("caller", "solution.invalid", `${file}: ${z.prettifyError(solution.error).split("\n")[0]}`);
+    const { spec, sources } = solution.data;
+    const kernel = Kernel.safeParse({
+      definition: solution.data.definition,
+      language: spec.language,
+      entryPoint: spec.entry_point,
+      binding: spec.binding ?? (spec.language === "cpp" ? "c-abi" : "python"),
+      destinationPassing: spec.destination_passing_style ?? spec.language === "cpp",
+      targetHardware: spec.target_hardware ?? ["cpu"],
+      dependencies: spec.dependencies ?? [],
+      files: sources.map(({ path, content }) => ({ path, content })),
+    });
+    if (!kernel.success) throw new AppError("caller", "solution.invalid", `${file}: ${z.prettifyError(kernel.error).split("\n")[0]}`);
+    if (kernel.data.definition !== definition) throw new AppError("caller", "solution.problem", `${file} is for '${kernel.data.definition}', not for '${definition}'`);
+    return kernel.data;
+  }
+  const language = file.endsWith(".py") ? "python" : "cpp";
+  const read = readKernel(`<file name="${language === "cpp" ? "kernel.cpp" : "main.py"}">\n${readText(file, "kernel")}\n</file>`, { definition, language, targetHardware: "cpu" });
+  if ("problem" in read) throw new AppError("caller", "kernel.unusable", `${file}: ${read.problem}`);
+  return read.kernel;
+}
+
+/** A verdict for people: status, score with interval, a line a workload, the referee's words. */
+function verdictLines(verdict: Verdict): string[] {
+  const rows = verdict.workloads.map((workload) => [
+    workload.id.slice(0, 8),
+    workload.status,
+    micros(workload.call?.medianNs ?? null),
+    micros(workload.referenceCall?.medianNs ?? null),
+    times(workload.speedup),
+    Object.entries(workload.axes)
+      .map(([axis, size]) => `${axis}=${size}`)
+      .join(" "),
+  ]);
+  const head =
+    verdict.status === "passed"
+      ? `${paint.good("✓ passed")}  ${paint.strong(times(verdict.score?.value ?? null))} (${times(verdict.score?.low ?? null)} to ${times(verdict.score?.high ?? null)})`
+      : `${paint.bad(`✗ ${verdict.status}`)} in phase ${verdict.phase}: ${verdict.message}`;
+  const against = verdict.status === "passed" ? verdict.aggregate?.vsIncumbent : null;
+  return [
+    head,
+    ...(against ? [`against the other kernel: ${against.value.toFixed(3)} times its speed (${against.low.toFixed(3)} to ${against.high.toFixed(3)})`] : []),
+    ...(rows.length > 0 ? [columns([["workload", "status", "kernel", "reference", "speed-up", "sizes"], ...rows])] : []),
+    ...verdict.guards.map((guard) => `${guard.level === "reject" ? paint.bad("✗") : "·"} ${guard.id}: ${guard.evidence}`),
+    ...(verdict.status === "passed" ? [] : ["", verdict.logs.feedback]),
+  ];
+}

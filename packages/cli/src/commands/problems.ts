@@ -1,0 +1,15 @@
+import { AppError } from "@ksearch/domain";
+import { columns, print, printJson } from "../output.ts";
+import { listProblems, loadProblem } from "../problems.ts";
+
+/** `ksearch problems`: what can be searched out of the box. */
+export function problems(root: string, json: boolean): void {
+  const known = listProblems(root);
+  if (known.length === 0) throw new AppError("caller", "problem.none", `${root} holds no definitions/<op>/<name>.json`);
+  const facts = known.map(({ name, opType }) => {
+    const { definition, workloads } = loadProblem(root, name);
+    return { name, opType, workloads: workloads.length, description: definition.description ?? "", tags: definition.tags ?? [] };
+  });
+  if (json) return printJson({ problems: facts });
+  print(columns([["problem", "kind", "workloads", "what"], ...facts.map(({ name, opType, workloads, description }) => [name, opType, String(workloads), description.slice(0, 90)])]));
+}

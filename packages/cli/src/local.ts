@@ -1,0 +1,109 @@
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { agentLlm, deliver } from "@ksearch/adapters/agent";
+import { fileBlobs, openFolder } from "@ksearch/adapters/files";
+import { localEngine } from "@ksearch/adapters/localengine";
+import { createOpenAiLlm, parsePrice } from "@ksearch/adapters/openai";
+import { parseTranscript, replayLlm, type Transcript } from "@ksearch/adapters/replay";
+import { holdRun, openDatabase, sqliteEvents, sqliteMoney, sqliteRuns } from "@ksearch/adapters/sqlite";
+import { subprocessReferee } from "@ksearch/adapters/subprocess";
+import { AppError } from "@ksearch/domain";
+import type { Blobs, Engine, Events, Llm, Money, Referee, Runs } from "@ksearch/ports";
+import { createLog, createSteps, type Log, stateMachine, type StepName, taskStates, waitStates } from "@ksearch/workflow";
+import type { ModelChoice } from "./model.ts";
+import { readText } from "./text.ts";
+
+/** The one file of the command line that picks adapters and reads the environment. */
+
+/** The repository (or package) that this command was installed from: problems, demo transcript, referee. */
+export const home = fileURLToPath(new URL("../../../", import.meta.url));
+
+export type Stores = { root: string; blobs: Blobs; events: Events; runs: Runs; money: Money; log: Log; now: () => number; iso: (ms: number) => string };
+
+const now = (): number => Date.now();
+const iso = (ms: number): string => new Date(ms).toISOString();
+
+/** The stores of one `.ksearch/` folder. `create`: make it if it is not there. */
+export function openStores(artifactsDir: string, create: boolean): Stores {
+  const root = openFolder(artifactsDir, create);
+  const database = openDatabase(join(root, "ksearch.sqlite"));
+  const events = sqliteEvents(database);
+  return { root, blobs: fileBlobs(root), events, runs: sqliteRuns(database), money: sqliteMoney(database), log: createLog(events, now), now, iso };
+}
+
+const lockPath = (stores: Stores, runId: string): string => join(stores.root, "locks", `${runId}.sqlite`);
+
+/** Holds a run for this process; null: another one is at work on it. */
+export const hold = (stores: Stores, runId: string) => holdRun(lockPath(stores, runId));
+
+/** True while some process is at work on the run. */
+export function isHeld(stores: Stores, runId: string): boolean {
+  const held = hold(stores, runId);
+  held?.release();
+  return held === null;
+}
+
+export function openTranscript(path: string): Transcript {
+  return parseTranscript(readText(path, "transcript"), path);
+}
+
+/** The model that a choice names. The key comes from the environment, never from an argument. */
+export function openLlm(stores: Stores, choice: ModelChoice): Llm {
+  switch (choice.kind) {
+    case "replay":
+      return replayLlm(openTranscript(choice.transcript));
+    case "agent":
+      return agentLlm(stores.blobs);
+    case "openai": {
+      const apiKey = process.env.OPENAI_API_KEY ?? process.env.LLM_API_KEY;
+      if (!apiKey)
+        throw new AppError("caller", "llm.key", "no model key: set OPENAI_API_KEY in the environment (any text for a local endpoint), or choose --llm replay or --llm agent");
+      return createOpenAiLlm({ ...choice.settings, apiKey });
+    }
+  }
+}
+
+/** Python of the referee: the given one, KSEARCH_REFEREE_PYTHON, or the one that `scripts/quickstart.sh` made. */
+export function refereePython(given: string | undefined): string {
+  const python = given ?? process.env.KSEARCH_REFEREE_PYTHON ?? join(home, "packages/evaluator/.venv/bin/python");
+  if (python.includes("/") && !existsSync(python))
+    throw new AppError("operator", "referee.missing", `the referee's Python is not at ${python}: run scripts/quickstart.sh, or 'uv sync' in packages/evaluator, or name one with --referee-python`);
+  return python;
+}
+
+/** The environment of the referee: enough to find a compiler and a cache, and nothing secret. */
+const refereeEnv = (): Record<string, string> => {
+  const pick = ["PATH", "HOME", "TMPDIR", "LANG", "KSEARCH_REFEREE_CACHE"];
+  return Object.fromEntries(pick.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
+};
+
+/** Queueing for the device behind other lanes comes on top of a request's own limit. */
+const queueGraceMs = 600_000;
+
+export const openReferee = (python: string): Referee =>
+  subprocessReferee({ command: [python, "-m", "ksearch_referee", "judge", "-"], env: refereeEnv(), graceMs: queueGraceMs });
+
+export { deliver, parsePrice, refereeEnv };
+
+/** How often a local Wait state polls, ms. */
+const pollMs = 200;
+
+/** The engine over the very document that the cloud deploys. */
+export function openEngine(stores: Stores, llm: Llm, referee: Referee): Engine {
+  const steps = createSteps({ ...stores, llm, referee });
+  const resource = (step: StepName) => `arn:aws:lambda:us-east-1:000000000000:function:ksearch-${step}`;
+  const week = 7 * 24 * 3600;
+  return localEngine({
+    definition: stateMachine({ resource, taskTimeoutSeconds: week, machineTimeoutSeconds: week }),
+    tasks: Object.fromEntries(Object.entries(taskStates).map(([state, step]) => [state, steps[step]])),
+    waitsMs: Object.fromEntries(waitStates.map((state) => [state, pollMs])),
+    hold: (runId) => hold(stores, runId),
+  });
+}
+
+export const isInteractive = (): boolean => process.stdout.isTTY === true && process.env.CI === undefined && process.env.TERM !== "dumb";
+
+export const pathFrom = (path: string): string => resolve(path);
+
+export const environmentHasKey = (): boolean => (process.env.OPENAI_API_KEY ?? process.env.LLM_API_KEY ?? "") !== "";

@@ -1,0 +1,103 @@
+import { AppError, AttemptsPerNode, hardenedSettings, type RunOptions, RunOptions as RunOptionsSchema } from "@ksearch/domain";
+import { parsePrice } from "./local.ts";
+import { z } from "zod";
+import type { ModelChoice } from "./model.ts";
+
+const number = z.string().regex(/^-?\d+(\.\d+)?$/, "a number");
+const whole = z.string().regex(/^\d+$/, "a whole number").transform(Number);
+
+/** Flags of `ksearch run` as commander gives them: texts and switches. Parsed here and nowhere else. */
+export const RunFlags = z.object({
+  lanes: whole.pipe(z.int().min(1).max(64)),
+  budgetAttempts: whole.pipe(z.int().min(1).max(100_000)),
+  budgetUsd: number.transform(Number).pipe(z.number().nonnegative()).optional(),
+  attemptsPerNode: z
+    .string()
+    .regex(/^\d+(-\d+)?$/, "a number, or base-max such as 2-5")
+    .transform((text) => {
+      const [base = "", max = base] = text.split("-");
+      return { base: Number(base), max: Number(max) };
+    })
+    .pipe(AttemptsPerNode),
+  targetScore: number.transform(Number).pipe(z.number().positive()).optional(),
+  patience: whole.pipe(z.int().positive()).optional(),
+  confirmTop: whole.pipe(z.int().min(1).max(10)),
+  iterations: whole.pipe(z.int().min(1).max(10_000)),
+  warmup: whole.pipe(z.int().min(0).max(1_000)),
+  language: z.enum(["cpp", "python"]),
+  device: z.enum(["cpu"], "only the device 'cpu' is judged in this version"),
+  seed: whole.pipe(z.int()),
+  maxOutputTokens: whole.pipe(z.int().min(256).max(1_000_000)),
+  llmTimeout: number.transform(Number).pipe(z.number().min(0.1).max(86_400)),
+  llm: z.enum(["openai", "replay", "agent"]).optional(),
+  transcript: z.string().optional(),
+  modelName: z.string().optional(),
+  baseUrl: z.url().optional(),
+  api: z.enum(["auto", "responses", "chat"]),
+  reasoningEffort: z.string().optional(),
+  modelPrice: z.string().optional(),
+});
+export type RunFlags = z.infer<typeof RunFlags>;
+
+/** Parses flags, naming the flag that is wrong. */
+export function parseFlags<T>(schema: z.ZodType<T>, raw: unknown): T {
+  const parsed = schema.safeParse(raw);
+  if (parsed.success) return parsed.data;
+  const lines = parsed.error.issues.map((issue) => `${flagName(String(issue.path[0] ?? ""))}: ${issue.message}`);
+  throw new AppError("caller", "flags", lines.join("; "));
+}
+
+const flagName = (field: string): string => `--${field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+export const policyName = "lanes";
+
+/** What the run's first event records. */
+export function runOptions(flags: RunFlags, facts: { deviceFacts: string; modelLabel: string; recordedReplies: boolean }): RunOptions {
+  return RunOptionsSchema.parse({
+    policy: policyName,
+    lanes: flags.lanes,
+    attemptsPerNode: flags.attemptsPerNode,
+    laneShare: 25,
+    budgetAttempts: flags.budgetAttempts,
+    budgetMicroUsd: flags.budgetUsd === undefined ? null : Math.round(flags.budgetUsd * 1e6),
+    targetScore: flags.targetScore ?? null,
+    patience: flags.patience ?? null,
+    confirmTop: flags.confirmTop,
+    language: flags.language,
+    device: flags.device,
+    seed: flags.seed,
+    maxOutputTokens: flags.maxOutputTokens,
+    llmTimeoutMs: Math.round(flags.llmTimeout * 1_000),
+    evaluation: { ...hardenedSettings, timing: { ...hardenedSettings.timing, iterations: flags.iterations, warmup: flags.warmup } },
+    ...facts,
+  });
+}
+
+/**
+ * Which model the flags mean: the named one, else a replay where a transcript is given, else OpenAI's API where a model is
+ * named. Nothing is guessed beyond that.
+ */
+export function modelChoice(flags: RunFlags, absolute: (path: string) => string): ModelChoice {
+  const kind = flags.llm ?? (flags.transcript !== undefined ? "replay" : flags.modelName !== undefined ? "openai" : undefined);
+  switch (kind) {
+    case "replay":
+      if (flags.transcript === undefined) throw new AppError("caller", "flags", "--llm replay needs --transcript <file>");
+      return { kind, transcript: absolute(flags.transcript) };
+    case "agent":
+      return { kind };
+    case "openai":
+      if (flags.modelName === undefined) throw new AppError("caller", "flags", "--llm openai needs --model-name, e.g. --model-name gpt-5-mini");
+      return {
+        kind,
+        settings: {
+          modelName: flags.modelName,
+          api: flags.api,
+          price: flags.modelPrice === undefined ? null : parsePrice(flags.modelPrice),
+          ...(flags.baseUrl === undefined ? {} : { baseUrl: flags.baseUrl }),
+          ...(flags.reasoningEffort === undefined ? {} : { reasoningEffort: flags.reasoningEffort }),
+        },
+      };
+    case undefined:
+      throw new AppError("caller", "flags", "no model is named: --model-name <name> (with OPENAI_API_KEY), --transcript <file> for recorded replies, or --llm agent to answer the prompts yourself");
+  }
+}

@@ -1,0 +1,41 @@
+import pc from "picocolors";
+
+/** The two streams of a command: facts on stdout, everything for people about them on stderr or stdout as fits. */
+export const print = (text: string): void => {
+  process.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+};
+export const printJson = (value: unknown): void => print(JSON.stringify(value));
+export const note = (text: string): void => {
+  process.stderr.write(`${text}\n`);
+};
+
+/** Colours that differ in lightness and hue for colour-blind eyes, each with a mark beside it so that none is needed. */
+export const paint = {
+  good: pc.cyan,
+  bad: pc.yellow,
+  quiet: pc.dim,
+  strong: pc.bold,
+  alert: (text: string) => pc.bold(pc.yellow(text)),
+};
+
+/** Rows as columns padded to the widest cell; the first row is the head. Colour codes do not count as width. */
+export function columns(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => visible(row[column] ?? ""))));
+  return rows
+    .map((row) => row.map((cell, column) => cell + " ".repeat(Math.max(0, (widths[column] ?? 0) - visible(cell)))).join("  ").trimEnd())
+    .map((line, index) => (index === 0 ? paint.quiet(line) : line))
+    .join("\n");
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character begins a colour code
+const visible = (text: string): number => text.replace(/\u001b\[[0-9;]*m/g, "").length;
+
+export const dollars = (microUsd: number): string => `$${(microUsd / 1e6).toFixed(microUsd > 0 && microUsd < 10_000 ? 4 : 2)}`;
+
+export function duration(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1_000));
+  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, "0")} s`;
+}
+
+export const micros = (ns: number | null): string => (ns === null ? "–" : `${(ns / 1_000).toFixed(1)} µs`);
+export const times = (score: number | null): string => (score === null ? "–" : `${score.toFixed(2)}×`);

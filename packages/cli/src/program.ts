@@ -1,0 +1,98 @@
+import { join } from "node:path";
+import { Command, Option } from "commander";
+import { cancel } from "./commands/cancel.ts";
+import { judge } from "./commands/judge.ts";
+import { problems } from "./commands/problems.ts";
+import { answer, prompts } from "./commands/prompts.ts";
+import { kernel, list, show, tree } from "./commands/read.ts";
+import { resume } from "./commands/resume.ts";
+import { run } from "./commands/run.ts";
+import { home } from "./local.ts";
+
+const artifacts = () => new Option("--artifacts-dir <dir>", "where runs are kept").default(".ksearch");
+const json = () => new Option("--json", "facts as JSON, for programs").default(false);
+const problemRoot = () => new Option("--problems <dir>", "folder of definitions and workloads (FlashInfer-Bench layout)").default(join(home, "problems/flashinfer"), "problems/flashinfer");
+const referee = () => new Option("--referee-python <path>", "Python that has ksearch_referee");
+
+/** The command line: names, flags and help; each command is a function of its arguments. */
+export function program(): Command {
+  const root = new Command("ksearch").description("Makes kernels fast: an LLM drafts, a referee judges, a world model learns.").version("0.1.0").showHelpAfterError("(--help shows all flags)");
+
+  root
+    .command("run")
+    .description("search for a fast kernel")
+    .argument("<problem>", "a problem's name, see 'ksearch problems'")
+    .option("--lanes <n>", "parallel workers", "4")
+    .option("--budget-attempts <n>", "attempts (one draft plus one evaluation each)", "24")
+    .option("--budget-usd <dollars>", "money that the run may spend; default: no cap")
+    .option("--attempts-per-node <n|base-max>", "attempts on one idea: base always, up to max while they bring something", "2-5")
+    .option("--target-score <x>", "end the search once a kernel is x times the reference's speed")
+    .option("--patience <n>", "end after n attempts without a new best")
+    .option("--confirm-top <n>", "best kernels that are timed again against each other", "3")
+    .option("--iterations <n>", "timed calls a workload", "20")
+    .option("--warmup <n>", "calls before the timed ones", "3")
+    .option("--language <language>", "cpp or python", "cpp")
+    .option("--device <device>", "what judges: cpu", "cpu")
+    .option("--seed <n>", "of the search's own choices", "1")
+    .option("--llm <kind>", "openai, replay or agent; default: what the other flags imply")
+    .option("--model-name <name>", "a model behind OpenAI's API or any compatible endpoint (key in OPENAI_API_KEY)")
+    .option("--base-url <url>", "a compatible endpoint")
+    .option("--api <api>", "responses, chat or auto", "auto")
+    .option("--reasoning-effort <effort>", "for reasoning models")
+    .option("--model-price <in/out>", "dollars per million tokens, e.g. 1.25/10; 0/0 for a local model")
+    .option("--max-output-tokens <n>", "of one reply", "32000")
+    .option("--llm-timeout <seconds>", "for one reply", "600")
+    .option("--transcript <file>", "recorded replies instead of a model")
+    .addOption(problemRoot())
+    .addOption(artifacts())
+    .addOption(referee())
+    .addOption(json())
+    .action((name: string, flags) => run(name, flags, flags));
+
+  root
+    .command("resume")
+    .description("go on with a paused, interrupted or killed run")
+    .argument("[run]", "id or part of it; default: the newest")
+    .option("--lanes <n>", "parallel workers; default: as before")
+    .option("--transcript <file>", "where the run's recorded replies lie now")
+    .addOption(artifacts())
+    .addOption(referee())
+    .addOption(json())
+    .action((given: string | undefined, flags) => resume(given, flags));
+
+  root.command("list").description("all runs, newest first").addOption(artifacts()).addOption(json()).action(list);
+  const reading = (name: string, description: string) =>
+    root.command(name).description(description).argument("[run]", "id or part of it; default: the newest").addOption(artifacts()).addOption(json());
+  reading("show", "the story of a run, event by event").action((given: string | undefined, flags) => show(given, flags));
+  reading("tree", "the world model with its evidence").action((given: string | undefined, flags) => tree(given, flags));
+  reading("kernel", "the best kernel's source").option("--attempt <n>", "the kernel of one attempt").action((given: string | undefined, flags) => kernel(given, flags));
+  reading("prompts", "prompts that wait for an answer (--llm agent)").option("--call <call>", "the text of one").action((given: string | undefined, flags) => prompts(given, flags));
+
+  root
+    .command("answer")
+    .description("answer an open prompt: be the model")
+    .argument("<run>")
+    .argument("<call>")
+    .argument("<file>", "the reply, or - for standard input")
+    .option("--model-name <name>", "who answers, for the record", "agent")
+    .addOption(artifacts())
+    .addOption(json())
+    .action((given: string, call: string, file: string, flags) => answer(given, call, file, flags));
+
+  root.command("cancel").description("end a run").argument("<run>").addOption(artifacts()).addOption(json()).action((given: string, flags) => cancel(given, flags));
+
+  root
+    .command("judge")
+    .description("have the referee judge one kernel")
+    .argument("<problem>")
+    .argument("<file>", ".cpp, .py or a solution .json")
+    .option("--against <file>", "time it against another kernel, interleaved")
+    .addOption(problemRoot())
+    .addOption(referee())
+    .addOption(json())
+    .action((name: string, file: string, flags) => judge(name, file, flags));
+
+  root.command("problems").description("what can be searched out of the box").addOption(problemRoot()).addOption(json()).action((flags) => problems(flags.problems, flags.json));
+
+  return root;
+}

@@ -1,0 +1,42 @@
+import { execFile } from "node:child_process";
+import { availableParallelism } from "node:os";
+import { promisify } from "node:util";
+import { AppError, messageOf } from "@ksearch/domain";
+import { z } from "zod";
+import { refereeEnv } from "./local.ts";
+
+/** What `ksearch_referee doctor` tells of this machine, as far as a search needs it. */
+const Doctor = z.looseObject({
+  ok: z.boolean(),
+  reasons: z.array(z.string()),
+  cpu: z.string(),
+  compiler: z.string().nullable(),
+  compilerVersion: z.string().nullable(),
+  compilerFlags: z.array(z.string()),
+});
+export type Doctor = z.infer<typeof Doctor>;
+
+/** Asks the referee what this machine can do. AppError `operator` with the mend when it cannot judge here. */
+export async function askDoctor(python: string, language: string): Promise<Doctor> {
+  const { stdout } = await promisify(execFile)(python, ["-m", "ksearch_referee", "doctor"], { env: refereeEnv(), timeout: 60_000 }).catch((error: unknown) => {
+    throw new AppError("operator", "referee.broken", `the referee does not start (${messageOf(error).split("\n")[0]}): run scripts/quickstart.sh, which sets it up`, { cause: error });
+  });
+  const doctor = Doctor.safeParse(parsed(stdout));
+  if (!doctor.success) throw new AppError("operator", "referee.broken", `the referee's doctor gave something unexpected: ${z.prettifyError(doctor.error).split("\n")[0]}`);
+  if (!doctor.data.ok) throw new AppError("operator", "referee.unfit", `the referee cannot judge on this machine: ${doctor.data.reasons.join("; ")}`);
+  if (language === "cpp" && doctor.data.compiler === null)
+    throw new AppError("operator", "referee.compiler", "there is no C++ compiler: install g++ or clang++, or search with --language python");
+  return doctor.data;
+}
+
+/** What prompts say of the machine. */
+export const machineFacts = ({ cpu, compilerVersion, compilerFlags }: Doctor): string =>
+  `Processor: ${cpu}, ${availableParallelism()} cores.${compilerVersion === null ? "" : ` Compiler: ${compilerVersion}, flags ${compilerFlags.join(" ")}.`}`;
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,63 @@
+import type { LoggedEvent, RunState } from "@ksearch/domain";
+import { paint, times } from "../output.ts";
+
+/** One event as one line for a person; null for events that say nothing new to them. `state` is the state after it. */
+export function eventLine({ event }: LoggedEvent, state: RunState): string | null {
+  switch (event.type) {
+    case "execution.started":
+      return `execution ${event.epoch} begins with ${event.lanes} lanes`;
+    case "tree.initialised":
+      return `world model: ${event.nodes.length} nodes${event.repairs.length > 0 ? `, ${event.repairs.length} repairs` : ""}`;
+    case "init.refused":
+      return paint.bad(`✗ the first world model was refused: ${event.reason}`);
+    case "tree.edited": {
+      const about = event.nodeId === null ? "new ideas" : `after ${event.nodeId}`;
+      const inserted = event.edits.filter((edit) => edit.edit === "insert").length;
+      return `world model, ${about}: ${event.edits.length} edits, ${inserted} new nodes${event.refused.length > 0 ? `, ${event.refused.length} refused` : ""}`;
+    }
+    case "attempt.started":
+      return paint.quiet(`lane ${laneOf(state, event.cycle)}  attempt ${event.attempt}  ${event.nodeId}: ${event.kind.replace("_", " ")}`);
+    case "attempt.judged": {
+      const best = state.best?.attempt === event.attempt ? paint.good("  ★ new best") : "";
+      return event.score === null
+        ? paint.bad(`✗ attempt ${event.attempt}: ${event.status}${event.message === "" ? "" : `: ${oneLine(event.message)}`}`)
+        : `${paint.good("✓")} attempt ${event.attempt}: ${times(event.score.value)} (${times(event.score.low)} to ${times(event.score.high)})${best}`;
+    }
+    case "seed.judged":
+      return `the kernel to start from: ${event.status} ${times(event.score?.value ?? null)}`;
+    case "call.failed":
+      return paint.bad(`✗ ${event.call}: ${event.code}: ${oneLine(event.message)}`);
+    case "call.lost":
+      return paint.bad(`✗ ${event.call}: a process died before its answer was recorded; it is asked again`);
+    case "cycle.takenOver":
+      return `lane ${event.lane} takes over ${event.cycle} of a dead execution`;
+    case "lane.stopped":
+      return event.error === null ? null : paint.alert(`lane ${event.lane} stopped (${event.error.who} must act): ${oneLine(event.message)}`);
+    case "duel.judged": {
+      const against = event.rivalId === null ? "" : ` against ${event.rivalId}${event.ratio ? `: ${event.ratio.value.toFixed(3)} times its speed` : ""}`;
+      return `confirmation: ${event.kernelId}${against}: ${event.status} ${times(event.score?.value ?? null)}; ${event.winner ?? "no kernel"} stands`;
+    }
+    case "run.paused":
+      return paint.alert(`paused, ${event.who} must act: ${event.message}`);
+    case "run.finished":
+      return paint.strong(`${event.status}: ${event.reason}`);
+    case "cancel.requested":
+      return "canceling";
+    case "run.created":
+    case "call.submitted":
+    case "call.ticketed":
+    case "call.answered":
+    case "attempt.drafted":
+    case "proposal.opened":
+    case "round.opened":
+    case "cycle.opened":
+    case "cycle.closed":
+    case "cycle.ended":
+    case "best.confirmed":
+      return null;
+  }
+}
+
+const laneOf = (state: RunState, cycle: string): number | string => state.cycles.get(cycle)?.lane ?? "?";
+
+export const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim().slice(0, 160);

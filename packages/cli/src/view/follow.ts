@@ -1,0 +1,55 @@
+import { apply, type RunState } from "@ksearch/domain";
+import type { ExecutionStatus } from "@ksearch/ports";
+import { createLogUpdate } from "log-update";
+import type { Stores } from "../local.ts";
+import { note, print, printJson } from "../output.ts";
+import { eventLine } from "./events.ts";
+import { screen } from "./screen.ts";
+
+export type Manner = "screen" | "lines" | "json";
+
+const refreshMs = 120;
+
+/**
+ * Shows a run until `status` says that its execution has ended: a live screen on a terminal, a line an event on a pipe,
+ * a JSON object an event with `--json`. Returns how the execution ended.
+ */
+export async function follow(stores: Stores, runId: string, manner: Manner, status: () => Promise<ExecutionStatus>): Promise<ExecutionStatus> {
+  let state: RunState | null = null;
+  const recent: string[] = [];
+  const live = manner === "screen" ? createLogUpdate(process.stdout, { showCursor: true }) : null;
+  for (;;) {
+    const ended = await status();
+    for (const logged of await stores.events.read(runId, state?.seq ?? 0)) {
+      state = apply(state, logged);
+      if (manner === "json") printJson({ seq: logged.seq, at: stores.iso(logged.atMs), ...logged.event });
+      const line = eventLine(logged, state);
+      if (line === null) continue;
+      if (manner === "lines") print(line);
+      recent.push(line);
+    }
+    if (state && live) live(screen(state, stores.now(), process.stdout.columns ?? 80, recent.slice(-6)).map(fit).join("\n"));
+    if (ended.status !== "running") {
+      live?.done();
+      if (ended.status === "failed") note(ended.cause);
+      return ended;
+    }
+    await new Promise((resolve) => setTimeout(resolve, refreshMs));
+  }
+}
+
+/** A line cut to the terminal's width, colour codes not counted, so that the screen never wraps. */
+function fit(line: string): string {
+  const width = (process.stdout.columns ?? 80) - 1;
+  let seen = 0;
+  let out = "";
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character begins a colour code
+  for (const part of line.split(/(\u001b\[[0-9;]*m)/)) {
+    if (part.startsWith("\u001b[")) out += part;
+    else {
+      out += part.slice(0, Math.max(0, width - seen));
+      seen += part.length;
+    }
+  }
+  return out;
+}

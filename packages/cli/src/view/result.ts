@@ -1,0 +1,23 @@
+import { join, relative } from "node:path";
+import { bestScore, type RunState } from "@ksearch/domain";
+import { dollars, duration, paint, times } from "../output.ts";
+
+/** What a run came to, in a few lines: figures, where the kernel lies, what to type next. */
+export function resultLines(state: RunState, root: string): string[] {
+  const best = state.confirmed ?? state.best?.kernelId ?? null;
+  const score = bestScore(state);
+  const folder = relative(process.cwd(), join(root, "runs", state.runId, `result-${state.epoch}`)) || ".";
+  const lines = [
+    "",
+    state.options.recordedReplies
+      ? paint.alert(`recorded replies (${state.options.modelLabel}); compiler, referee and times are real`)
+      : `model: ${state.options.modelLabel}`,
+    best === null
+      ? paint.bad(`no kernel passed in ${state.judged} attempts`)
+      : `${paint.strong(`${times(score)} the reference's speed`)}  ${best}, ${state.confirmed === null ? paint.bad("not confirmed") : paint.good("confirmed on fresh seeds")}`,
+    `${state.judged} attempts on ${state.lanes} lanes, ${state.callsMade.llm} model calls, ${state.callsMade.referee} evaluations, ${duration((state.endedAtMs ?? state.updatedAtMs) - state.startedAtMs)}, ${dollars(state.spentMicroUsd)}`,
+    `${folder}/  ${paint.quiet("report.md, verdict.json, solution.json, kernel/")}`,
+    paint.quiet(`ksearch tree ${state.runId}   ksearch kernel ${state.runId}   ksearch show ${state.runId}`),
+  ];
+  return lines;
+}

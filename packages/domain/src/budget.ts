@@ -1,0 +1,35 @@
+import { z } from "zod";
+import { Usage } from "./search/events.ts";
+
+/** What one submission of a call cost. `lost`: a process died before its answer was recorded; the amount is the worst case. */
+export const UsageRow = z.strictObject({
+  /** Call and submission: `lane1-cycle1/attempt1/draft#1`. */
+  key: z.string(),
+  to: z.enum(["llm", "referee"]),
+  model: z.string(),
+  usage: Usage.nullable(),
+  costMicroUsd: z.int().nonnegative(),
+  outcome: z.enum(["answered", "failed", "lost"]),
+  atMs: z.int().nonnegative(),
+});
+export type UsageRow = z.infer<typeof UsageRow>;
+
+/** Price of a model: micro-dollars per million tokens, which is dollars per million tokens times a million. */
+export type ModelPrice = { inputMicroUsd: number; cachedInputMicroUsd: number; outputMicroUsd: number };
+
+/** What a call cost, whole micro-dollars, rounded up. Reasoning tokens are part of the output tokens. */
+export function costMicroUsd(usage: Usage, price: ModelPrice): number {
+  const fresh = Math.max(0, usage.inputTokens - usage.cachedInputTokens);
+  const total = fresh * price.inputMicroUsd + usage.cachedInputTokens * price.cachedInputMicroUsd + usage.outputTokens * price.outputMicroUsd;
+  return Math.ceil(total / 1_000_000);
+}
+
+/** A rough token count where no tokenizer is at hand: one token per 3.5 characters, rounded up. An overestimate for English and code. */
+export const estimateTokens = (text: string): number => Math.ceil(text.length / 3.5);
+
+/** The most that a call can cost: what is reserved before it is sent. */
+export const worstCaseMicroUsd = (promptText: string, maxOutputTokens: number, price: ModelPrice): number =>
+  costMicroUsd(
+    { inputTokens: estimateTokens(promptText), cachedInputTokens: 0, outputTokens: maxOutputTokens, reasoningTokens: 0, estimated: true },
+    price,
+  );

@@ -1,0 +1,70 @@
+import { z } from "zod";
+import { Kernel } from "../kernel.ts";
+import { Problem } from "../problem.ts";
+
+/** Which device a verdict is for. `cpu` is a real target, never ranked against a GPU's figures. */
+export const Device = z.enum(["cpu", "T4", "L4", "A10", "L40S", "A100-80GB", "H100", "H200", "B200"]);
+export type Device = z.infer<typeof Device>;
+
+export const EvaluationSettings = z.strictObject({
+  /** `hardened` is the default; `compat` reproduces published figures (spec/backends.md 8.9). */
+  profile: z.enum(["hardened", "compat"]),
+  /** `compile` stops after the build, `test` after correctness, `benchmark` also times. */
+  mode: z.enum(["compile", "test", "benchmark"]),
+  correctness: z.strictObject({
+    /** Independent input sets per workload, each from the driver's secret seed. */
+    trials: z.int().min(1).max(64),
+    rtol: z.number().nonnegative(),
+    atol: z.number().nonnegative(),
+    /** `max`: an element is good within max(atol, rtol·|y|) (FlashInfer-Bench). `sum`: atol + rtol·|y| (allclose). */
+    bound: z.enum(["max", "sum"]),
+    matchedRatio: z.number().gt(0).max(1),
+    /** Bound on rms(error)/rms(reference); null: not applied. */
+    rmsRel: z.number().positive().nullable(),
+    checkTimed: z.enum(["all", "none"]),
+  }),
+  timing: z.strictObject({
+    warmup: z.int().min(0).max(1_000),
+    /** Timed calls per workload: a fixed count, so that a candidate cannot steer it. */
+    iterations: z.int().min(1).max(10_000),
+    inputs: z.enum(["fresh", "same"]),
+    /** Overwrites a buffer larger than the last-level cache before each timed call. */
+    flushCache: z.boolean(),
+    statistic: z.enum(["median", "mean"]),
+  }),
+  aggregate: z.enum(["geomean_speedup", "mean_speedup"]),
+  limits: z.strictObject({
+    buildMs: z.int().positive(),
+    workloadMs: z.int().positive(),
+    totalMs: z.int().positive(),
+    logBytes: z.int().positive(),
+    memoryMb: z.int().positive().nullable(),
+    processes: z.int().positive(),
+  }),
+});
+export type EvaluationSettings = z.infer<typeof EvaluationSettings>;
+
+/**
+ * One request to the referee (design.md 6): everything inline, one candidate, one device. `incumbent`, when given, is
+ * timed interleaved with the candidate (A-B-A) on the same inputs.
+ */
+export const EvaluationRequest = z.strictObject({
+  schema: z.literal("ksearch.request/1"),
+  requestId: z.string().min(1).max(200),
+  problem: Problem,
+  kernel: Kernel,
+  incumbent: Kernel.nullable(),
+  settings: EvaluationSettings,
+  device: Device,
+});
+export type EvaluationRequest = z.infer<typeof EvaluationRequest>;
+
+/** What a search asks for by default. Tolerances follow FlashInfer-Bench, with an rms bound on top (spec/backends.md 7.5). */
+export const hardenedSettings: EvaluationSettings = {
+  profile: "hardened",
+  mode: "benchmark",
+  correctness: { trials: 2, rtol: 1e-2, atol: 1e-2, bound: "max", matchedRatio: 1, rmsRel: 1e-2, checkTimed: "all" },
+  timing: { warmup: 3, iterations: 20, inputs: "fresh", flushCache: true, statistic: "median" },
+  aggregate: "geomean_speedup",
+  limits: { buildMs: 120_000, workloadMs: 60_000, totalMs: 300_000, logBytes: 262_144, memoryMb: 8_192, processes: 64 },
+};

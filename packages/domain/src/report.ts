@@ -1,0 +1,107 @@
+import type { Problem } from "./problem.ts";
+import type { Verdict } from "./referee/verdict.ts";
+import { attemptLine } from "./prompts/view.ts";
+import type { RunState } from "./search/state.ts";
+import { bestScore, curve } from "./search/summary.ts";
+import { childrenOf, type TreeNode } from "./tree/node.ts";
+
+/** What a run found and why, in Markdown: for people, with the evidence beside every figure. */
+export function reportMarkdown(state: RunState, problem: Problem, confirmation: Verdict | null): string {
+  const { options } = state;
+  const score = bestScore(state);
+  return [
+    `# ${problem.definition.name}`,
+    options.recordedReplies
+      ? `> **Recorded replies.** The model's words were replayed from a transcript (${options.modelLabel}). Everything else is real: the compiler, the referee, every time below was measured on this machine.`
+      : `Model: ${options.modelLabel}.`,
+    score === null
+      ? "No kernel passed. The attempts below say why."
+      : `**${score.toFixed(2)} times the reference's speed**, the geometric mean over ${problem.workloads.length} workloads, ${state.confirmed === null ? "as measured in the search, not confirmed" : "confirmed on fresh secret seeds, timed interleaved with its rivals"}.`,
+    table([
+      ["run", state.runId],
+      ["policy", `${options.policy}, ${state.lanes} lanes, seed ${options.seed}`],
+      ["attempts", `${state.judged} of at most ${options.budgetAttempts}`],
+      ["model calls / evaluations", `${state.callsMade.llm} / ${state.callsMade.referee}`],
+      ["cost", `$${(state.spentMicroUsd / 1e6).toFixed(4)}`],
+      ["wall clock", `${((state.updatedAtMs - state.startedAtMs) / 1_000).toFixed(0)} s`],
+      ["device", options.device],
+    ]),
+    evidence(confirmation),
+    duels(state),
+    `## Best score over attempts\n\n\`\`\`\n${plot(state)}\n\`\`\``,
+    `## World model\n\n${state.tree.kernelSummary}\n\n\`\`\`\n${treeLines(state).join("\n")}\n\`\`\``,
+    `## Attempts\n\n${state.attempts.map((attempt) => `- \`${attempt.nodeId}\` ${attemptLine(attempt)}`).join("\n")}`,
+    `## Reproduce\n\n\`ksearch judge ${problem.definition.name} solution.json\` times this kernel on your machine; \`ksearch show ${state.runId}\` reads the whole log.`,
+  ]
+    .filter((part) => part !== "")
+    .join("\n\n")
+    .concat("\n");
+}
+
+const table = (rows: [string, string][]): string => ["| | |", "|---|---|", ...rows.map(([name, value]) => `| ${name} | ${value} |`)].join("\n");
+
+function evidence(verdict: Verdict | null): string {
+  if (verdict?.status !== "passed") return "";
+  const us = (ns: number | undefined) => (ns === undefined ? "–" : (ns / 1_000).toFixed(1));
+  const rows = verdict.workloads.map(
+    (workload) =>
+      `| ${workload.id.slice(0, 8)} | ${Object.entries(workload.axes)
+        .map(([axis, size]) => `${axis} ${size}`)
+        .join(", ")} | ${us(workload.call?.medianNs)} | ${us(workload.referenceCall?.medianNs)} | ${workload.speedup?.toFixed(2) ?? "–"} | ${workload.correctness?.checkedTimed ?? 0} |`,
+  );
+  const { env } = verdict;
+  return [
+    "## Confirmation",
+    "| workload | sizes | kernel µs | reference µs | speed-up | outputs checked |\n|---|---|---|---|---|---|",
+    rows.join("\n"),
+    `\n95 % interval of the score: ${verdict.score?.low.toFixed(3)} to ${verdict.score?.high.toFixed(3)}. Seed ${verdict.seed}. ${env.gpu ?? env.cpu}, ${env.cpuCount} cores, ${env.compiler ?? "no compiler"} (${env.compilerFlags.join(" ")}), referee ${env.harnessVersion}.`,
+  ].join("\n");
+}
+
+function duels(state: RunState): string {
+  if (state.duels.length === 0) return "";
+  const lines = state.duels.map((duel) => {
+    const against = duel.rivalId === null ? "alone" : `against ${duel.rivalId}`;
+    const ratio = duel.ratio === null ? "" : `, ${duel.ratio.value.toFixed(3)} times its speed (${duel.ratio.low.toFixed(3)} to ${duel.ratio.high.toFixed(3)})`;
+    return `- ${duel.kernelId} ${against}: ${duel.status}${ratio}; ${duel.winner === null ? "no kernel stands" : `${duel.winner} stands`}`;
+  });
+  return `Finalists:\n${lines.join("\n")}`;
+}
+
+/** The curve of the best score as text, at most 60 columns and 10 rows. */
+export function plot(state: RunState): string {
+  const points = curve(state).map((point) => point.best ?? 0);
+  const top = Math.max(...points, 1);
+  const columns = Math.min(60, points.length);
+  const sampled = Array.from({ length: columns }, (_, column) => points[Math.floor(((column + 1) * points.length) / columns) - 1] ?? 0);
+  const rows = Array.from({ length: 10 }, (_, row) => {
+    const level = ((10 - row) / 10) * top;
+    const label = row % 3 === 0 ? level.toFixed(2).padStart(7) : " ".repeat(7);
+    return `${label} │${sampled.map((value) => (value >= level - top / 20 ? "█" : " ")).join("")}`;
+  });
+  return points.length === 0 ? "no attempt was judged" : [...rows, `        └${"─".repeat(columns)} ${points.length} attempts`].join("\n");
+}
+
+/** The tree with one node a line: mark, id, title, measured score. ✓ solved, ✗ tried in vain, ○ open. */
+export function treeLines(state: RunState): string[] {
+  const { tree } = state;
+  const mark = (node: TreeNode) => (node.solution ? "✓" : node.failures > 0 ? "✗" : node.attempts.length > 0 ? "…" : "○");
+  const line = (node: TreeNode): string => {
+    const score = node.solution ? `  ${node.solution.score.toFixed(2)}×` : "";
+    const best = node.solution && node.solution.kernelId === (state.confirmed ?? state.best?.kernelId) ? "  ★ best" : "";
+    const tried = node.attempts.length > 0 ? `  (${node.attempts.length} attempts)` : "";
+    return node.parentId === null ? node.nodeId : `${mark(node)} ${node.nodeId}: ${node.action?.title ?? node.choice}${score}${tried}${best}`;
+  };
+  const walk = (node: TreeNode, indent: string, branch: string): string[] => {
+    const children = childrenOf(tree, node.nodeId);
+    return [
+      `${branch}${line(node)}`,
+      ...children.flatMap((child, index) => {
+        const last = index === children.length - 1;
+        return walk(child, `${indent}${last ? "   " : "│  "}`, `${indent}${last ? "└─ " : "├─ "}`);
+      }),
+    ];
+  };
+  const root = tree.nodes.get(tree.rootId);
+  return root ? walk(root, "", "") : [];
+}

@@ -1,0 +1,218 @@
+import { AppError } from "../errors.ts";
+import type { KernelId } from "../kernel.ts";
+import type { AttemptKind, LaneStopReason, RunEvent } from "./events.ts";
+import { lanesPolicy } from "./lanes.ts";
+import { type Policy, stopReason } from "./policy.ts";
+import { rngFor } from "./rng.ts";
+import { type Attempt, attemptOf, type Cycle, type RunState } from "./state.ts";
+
+/**
+ * What a step decides: the events to append and the result it returns. Decisions are pure functions of the state. Whoever
+ * applies one appends its events at the very sequence number the state was read at, and decides anew on a conflict: so
+ * claims and budgets hold among any number of lanes without a lock. Deciding twice gives the same result: a decision
+ * that finds its event already in the log returns no events.
+ */
+export type Decision<T> = { events: RunEvent[]; result: T };
+
+const nothing = <T>(result: T): Decision<T> => ({ events: [], result });
+
+export const policies: Record<RunState["options"]["policy"], Policy> = { lanes: lanesPolicy };
+export const policyOf = (state: RunState): Policy => policies[state.options.policy];
+
+/** Consecutive verdicts of `infra_error` after which the referee, not the kernels, needs mending. */
+const troubleLimit = 3;
+
+/** Why lanes must stop at once and leave their cycles open for a later execution: canceled, paused, a broken referee. */
+function haltOf(
+  state: RunState,
+): { reason: LaneStopReason; message: string; error: { who: AppError["who"]; code: string } | null } | null {
+  if (state.cancelRequested) return { reason: "canceled", message: "the run was canceled", error: null };
+  if (state.status === "paused") return { reason: "paused", message: state.pause?.message ?? "", error: null };
+  if (state.refereeTrouble < troubleLimit) return null;
+  const last = state.attempts.findLast((attempt) => attempt.status === "infra_error");
+  const message = `the referee failed ${state.refereeTrouble} times in a row: ${last?.message ?? ""}`;
+  return { reason: "error", message, error: { who: "operator", code: "referee.trouble" } };
+}
+
+/** A new execution over the log. Refused for a finished run. */
+export function beginExecution(state: RunState, lanes: number): Decision<{ epoch: number }> {
+  if (state.status === "succeeded" || state.status === "failed" || state.status === "canceled")
+    throw new AppError("caller", "run.finished", `run ${state.runId} has ${state.status}: there is nothing to resume`);
+  const epoch = state.epoch + 1;
+  return { events: [{ type: "execution.started", epoch, lanes }], result: { epoch } };
+}
+
+export function openRound(state: RunState, round: number): Decision<null> {
+  return state.round >= round ? nothing(null) : { events: [{ type: "round.opened", round }], result: null };
+}
+
+export type Lane = { lane: number; epoch: number; round: number; left: number };
+export type Claimed =
+  | { next: "work" | "refine"; cycle: string }
+  | { next: "propose"; call: string }
+  | { next: "end" };
+
+/** Gives a lane its own unfinished cycle, one orphaned by an older execution, a new one by the policy, or the end. */
+export function claim(state: RunState, lane: Lane): Decision<Claimed> {
+  const resumed = (cycle: Cycle): Claimed => ({ next: cycle.state === "working" ? "work" : "refine", cycle: cycle.cycle });
+  if (state.stops.some((stop) => stop.lane === lane.lane && stop.epoch === lane.epoch && stop.round === lane.round))
+    return nothing({ next: "end" });
+  const halt = haltOf(state);
+  if (halt) return { events: [stopped(lane, halt.reason, halt.message, halt.error)], result: { next: "end" } };
+  const own = [...state.cycles.values()].find((cycle) => cycle.lane === lane.lane && cycle.epoch === lane.epoch);
+  if (own) return nothing(resumed(own));
+  const orphan = [...state.cycles.values()].find((cycle) => cycle.epoch < lane.epoch);
+  if (orphan)
+    return {
+      events: [{ type: "cycle.takenOver", cycle: orphan.cycle, lane: lane.lane, epoch: lane.epoch }],
+      result: resumed(orphan),
+    };
+  const proposal = state.proposal;
+  if (proposal?.epoch === lane.epoch && proposal.lane === lane.lane) return nothing({ next: "propose", call: proposal.call });
+  const stop = stopReason(state);
+  if (stop) return end(lane, stop.reason, stop.message);
+  if (proposal && proposal.epoch < lane.epoch) return propose(lane, proposal.call);
+  if (lane.left <= 0) return end(lane, "share", "the lane's share of attempts in this round is used");
+  const move = policyOf(state).next(state, rngFor(state.options.seed, `next/${state.seq}`));
+  switch (move.do) {
+    case "work": {
+      const cycle = `lane${lane.lane}-cycle${(state.cyclesOpened.get(lane.lane) ?? 0) + 1}`;
+      return {
+        events: [{ type: "cycle.opened", cycle, lane: lane.lane, epoch: lane.epoch, nodeId: move.nodeId }],
+        result: { next: "work", cycle },
+      };
+    }
+    case "propose":
+      return propose(lane, `propose${state.proposals + 1}`);
+    case "stop":
+      return end(lane, move.reason, move.message);
+  }
+}
+
+const propose = ({ lane, epoch }: Lane, call: string): Decision<Claimed> => ({
+  events: [{ type: "proposal.opened", call, lane, epoch }],
+  result: { next: "propose", call },
+});
+
+const end = (lane: Lane, reason: LaneStopReason, message: string): Decision<Claimed> => ({
+  events: [stopped(lane, reason, message, null)],
+  result: { next: "end" },
+});
+
+export const stopped = (
+  { lane, epoch, round }: Lane,
+  reason: LaneStopReason,
+  message: string,
+  error: { who: AppError["who"]; code: string } | null,
+): RunEvent => ({ type: "lane.stopped", lane, epoch, round, reason, message, error });
+
+/**
+ * The cycle's unfinished attempt, or a new one. Null when the run may start none: a spent budget or a node that
+ * lanes have used up together closes the cycle, a pause leaves it open for the next execution.
+ */
+export function startAttempt(state: RunState, cycleName: string): Decision<Attempt | null> {
+  const cycle = state.cycles.get(cycleName);
+  if (cycle?.state !== "working") return nothing(null);
+  const last = cycle.attempts.length > 0 ? attemptOf(state, cycle.attempts.at(-1) ?? 0) : undefined;
+  if (last && last.status === null) return nothing(last);
+  if (haltOf(state) !== null) return nothing(null);
+  const node = state.tree.nodes.get(cycle.nodeId);
+  if (!node || node.attempts.length >= state.options.attemptsPerNode.max || stopReason(state) !== null)
+    return { events: [{ type: "cycle.closed", cycle: cycleName, refine: false }], result: null };
+  const base = state.tree.nodes.get(node.parentId ?? "")?.solution ?? null;
+  const previous = node.solution?.attempt ?? (last?.status === "infra_error" ? null : (last?.attempt ?? null));
+  const kind: AttemptKind =
+    previous === null ? (base === null ? "draft_spec" : "draft_base") : node.solution === null ? "debug" : "improve";
+  const event: Extract<RunEvent, { type: "attempt.started" }> = {
+    type: "attempt.started",
+    attempt: state.attempts.length + 1,
+    cycle: cycleName,
+    nodeId: node.nodeId,
+    nodeAttempt: node.attempts.length + 1,
+    kind,
+    baseKernelId: base?.kernelId ?? null,
+    previousAttempt: previous,
+    forecast: node.action?.expectedVsBaselineFactor ?? null,
+  };
+  return { events: [event], result: startedFrom(event) };
+}
+
+const startedFrom = ({ type: _, ...facts }: Extract<RunEvent, { type: "attempt.started" }>): Attempt => ({
+  ...facts,
+  startedAtMs: 0,
+  drafted: false,
+  kernelId: null,
+  sameAs: null,
+  status: null,
+  score: null,
+  callNs: null,
+  message: "",
+  costMicroUsd: 0,
+  llmMs: 0,
+  refereeMs: 0,
+  endedAtMs: null,
+});
+
+/** After a judged attempt: go on in the cycle, ask the model for an edit, or look for other work. */
+export function afterAttempt(state: RunState, cycleName: string): Decision<"again" | "refine" | "claim"> {
+  const cycle = state.cycles.get(cycleName);
+  if (!cycle) return nothing("claim");
+  if (cycle.state === "closed") return nothing("refine");
+  if (haltOf(state) !== null) return nothing("claim");
+  if (stopReason(state) === null && policyOf(state).afterAttempt(state, cycle) === "again") return nothing("again");
+  const shared = [...state.cycles.values()].some(
+    (other) => other.cycle !== cycle.cycle && other.nodeId === cycle.nodeId && other.state === "working",
+  );
+  const refine = !shared && cycle.attempts.length > 0;
+  return { events: [{ type: "cycle.closed", cycle: cycleName, refine }], result: refine ? "refine" : "claim" };
+}
+
+/** After all lanes of a round have ended: another round, the confirmation, or a pause that says who must act. */
+export function closeRound(state: RunState): Decision<"again" | "confirm" | "report"> {
+  if (state.cancelRequested || state.status === "paused") return nothing("report");
+  const failed = state.stops.filter((stop) => stop.error !== null);
+  const fatal = failed.find((stop) => stop.error?.who !== "retry");
+  const progressed = state.judged > state.judgedAtRoundStart;
+  const blame = fatal ?? (progressed ? undefined : failed[0]);
+  if (blame?.error) {
+    const { who, code } = blame.error;
+    return { events: [{ type: "run.paused", who, code, message: blame.message }], result: "report" };
+  }
+  if (stopReason(state) !== null || state.stops.some((stop) => stop.reason === "budget")) return nothing("confirm");
+  return nothing(progressed ? "again" : "confirm");
+}
+
+/** The best kernels by the search's score, at most `confirmTop`, best first, the seed among them. */
+export function finalists(state: RunState): KernelId[] {
+  const scores = new Map<KernelId, number>();
+  for (const { kernelId, score } of state.attempts)
+    if (kernelId !== null && score !== null) scores.set(kernelId, Math.max(score.value, scores.get(kernelId) ?? 0));
+  const seed = state.tree.nodes.get(state.tree.rootId)?.solution;
+  if (seed) scores.set(seed.kernelId, Math.max(seed.score, scores.get(seed.kernelId) ?? 0));
+  return [...scores.entries()]
+    .sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1))
+    .slice(0, state.options.confirmTop)
+    .map(([kernelId]) => kernelId);
+}
+
+export type NextDuel = { kernelId: KernelId; rivalId: KernelId | null } | null;
+
+/**
+ * The next confirmation (design.md 3: a best is a best only after one). The leader is judged on fresh seeds, timed
+ * interleaved with its nearest rival; the rival takes over if it is faster beyond the noise or if the leader fails.
+ * Null: the leader stands, or no kernel does.
+ */
+export function nextDuel(state: RunState): NextDuel {
+  const candidates = finalists(state);
+  const met = new Set(state.duels.flatMap((duel) => [duel.kernelId, ...(duel.rivalId ? [duel.rivalId] : [])]));
+  const last = state.duels.at(-1);
+  const leader = last ? last.winner : (candidates[0] ?? null);
+  const untried = candidates.filter((kernelId) => !met.has(kernelId) && kernelId !== leader);
+  if (leader === null) {
+    const [fresh, rival] = untried;
+    return fresh ? { kernelId: fresh, rivalId: rival ?? null } : null;
+  }
+  const rival = untried[0] ?? null;
+  const confirmed = last !== undefined && last.winner === last.kernelId;
+  return rival === null && confirmed ? null : { kernelId: leader, rivalId: rival };
+}

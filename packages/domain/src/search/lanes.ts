@@ -1,0 +1,63 @@
+import { frontier, type TreeNode } from "../tree/node.ts";
+import type { Policy } from "./policy.ts";
+import type { RunState } from "./state.ts";
+
+/**
+ * Policy `lanes` (design.md 3): several lanes expand the frontier at once. The value of a node is the model's belief,
+ * halved by every barren cycle, plus its parent's quality, minus difficulty as a cost, plus an upper-confidence bonus
+ * in which claimed neighbours count as visits (virtual loss), so that lanes spread over families of ideas.
+ */
+const weights = { parentQuality: 0.5, difficulty: 0.25, exploration: 0.3, jitter: 1e-3 };
+
+export const lanesPolicy: Policy = {
+  name: "lanes",
+  initialActions: (state) => 2 * state.lanes,
+  next(state, rng) {
+    const { base, max } = state.options.attemptsPerNode;
+    const claimed = new Set([...state.cycles.values()].map((cycle) => cycle.nodeId));
+    const free = frontier(state.tree).filter((node) => !claimed.has(node.nodeId) && node.attempts.length < max);
+    const pick = best(free, (node) => value(state, node, claimed) + weights.jitter * rng());
+    if (pick) return { do: "work", nodeId: pick.nodeId };
+    if (state.proposal === null && state.lastProposalYield !== 0) return { do: "propose" };
+    const shared = [...claimed]
+      .flatMap((nodeId) => state.tree.nodes.get(nodeId) ?? [])
+      .filter((node) => node.attempts.length < base);
+    const redraft = best(shared, (node) => value(state, node, claimed));
+    if (redraft) return { do: "work", nodeId: redraft.nodeId };
+    return { do: "stop", reason: "nothing_free", message: "every open node is claimed or used up, and the model proposes nothing new" };
+  },
+  afterAttempt(state, cycle) {
+    const { base, max } = state.options.attemptsPerNode;
+    const node = state.tree.nodes.get(cycle.nodeId);
+    if (!node || node.attempts.length >= max) return "close";
+    if (node.attempts.length < base) return "again";
+    const broughtEvidence = node.solution !== null && node.solution.attempt === cycle.attempts.at(-1);
+    return broughtEvidence ? "again" : "close";
+  },
+};
+
+/** The value of working on a node now; see {@link lanesPolicy}. Exported for the tree view, which shows it. */
+export function value(state: RunState, node: TreeNode, claimed: ReadonlySet<string>): number {
+  const belief = (node.action?.score ?? 0) * 0.5 ** node.failures;
+  const difficulty = ((node.action?.difficulty ?? 3) - 1) / 4;
+  const neighbours = [...claimed].filter((id) => state.tree.nodes.get(id)?.parentId === node.parentId).length;
+  const bonus = Math.sqrt(Math.log(1 + state.attempts.length) / (1 + node.attempts.length + neighbours));
+  return belief + weights.parentQuality * parentQuality(state, node) - weights.difficulty * difficulty + weights.exploration * bonus;
+}
+
+/** 0 to 1: how good the kernel is that the node would build on, on a log scale against the run's best. */
+function parentQuality(state: RunState, node: TreeNode): number {
+  if (state.best === null) return 0.5;
+  const parent = node.parentId === null ? undefined : state.tree.nodes.get(node.parentId);
+  const score = parent?.solution?.score ?? 1;
+  return Math.min(1, Math.log2(1 + score) / Math.log2(1 + Math.max(state.best.score, 1)));
+}
+
+function best<T>(items: readonly T[], valueOf: (item: T) => number): T | undefined {
+  let top: { item: T; value: number } | undefined;
+  for (const item of items) {
+    const itemValue = valueOf(item);
+    if (!top || itemValue > top.value) top = { item, value: itemValue };
+  }
+  return top?.item;
+}

@@ -1,0 +1,39 @@
+import { z } from "zod";
+import { Language } from "../kernel.ts";
+import { Device, EvaluationSettings } from "../referee/request.ts";
+
+/** Attempts a node may use: `base` always, up to `max` only while they bring evidence. Equal numbers: a fixed count. */
+export const AttemptsPerNode = z
+  .strictObject({ base: z.int().min(1).max(50), max: z.int().min(1).max(50) })
+  .refine(({ base, max }) => base <= max, "attempts per node: the base is above the maximum");
+
+/** What a user asks of a search; recorded in the run's first event, so that a resume needs nothing else. */
+export const RunOptions = z.strictObject({
+  policy: z.literal("lanes"),
+  lanes: z.int().min(1).max(64),
+  attemptsPerNode: AttemptsPerNode,
+  /** Attempts that one child execution of a lane runs before it ends and a new round begins. */
+  laneShare: z.int().min(1).max(200),
+  budgetAttempts: z.int().min(1).max(100_000),
+  /** Micro-dollars that the run may spend on model and GPU; null: no cap. */
+  budgetMicroUsd: z.int().nonnegative().nullable(),
+  /** Ends the search once a kernel scores this much; null: never. */
+  targetScore: z.number().positive().nullable(),
+  /** Ends the search after this many judged attempts without a new best; null: never. */
+  patience: z.int().positive().nullable(),
+  /** Best kernels that are timed again, interleaved, before one is called the best. */
+  confirmTop: z.int().min(1).max(10),
+  language: Language,
+  device: Device,
+  /** What prompts say of the machine: processor, cores, compiler, flags. */
+  deviceFacts: z.string().max(2_000),
+  seed: z.int().nonnegative(),
+  maxOutputTokens: z.int().min(256).max(1_000_000),
+  llmTimeoutMs: z.int().min(100),
+  evaluation: EvaluationSettings,
+  /** Where the replies come from, as screens and reports must say it, e.g. "recorded replies (demo)". */
+  modelLabel: z.string().min(1),
+  /** True when replies are replayed or simulated rather than asked for. */
+  recordedReplies: z.boolean(),
+});
+export type RunOptions = z.infer<typeof RunOptions>;

@@ -1,0 +1,39 @@
+import type { Cycle, RunState } from "./state.ts";
+import type { LaneStopReason } from "./events.ts";
+import type { Rng } from "./rng.ts";
+
+/** What a lane without a cycle does next. */
+export type Move =
+  | { do: "work"; nodeId: string }
+  | { do: "propose" }
+  | { do: "stop"; reason: LaneStopReason; message: string };
+
+/**
+ * How a search spends its attempts: a value, chosen once and recorded in the run's first event. Pure: the same state
+ * and generator give the same move.
+ */
+export type Policy = {
+  readonly name: string;
+  /** Open actions that the model is asked for at init. */
+  readonly initialActions: (state: RunState) => number;
+  readonly next: (state: RunState, rng: Rng) => Move;
+  /** After a judged attempt: another one in the same cycle, or the end of the cycle. */
+  readonly afterAttempt: (state: RunState, cycle: Cycle) => "again" | "close";
+};
+
+/**
+ * Why no further attempt may start, or null. Every reason but an error ends the run as a success with its best so far
+ * (design.md 8).
+ */
+export function stopReason(state: RunState): { reason: LaneStopReason; message: string } | null {
+  const { options } = state;
+  if (state.attempts.length >= options.budgetAttempts)
+    return { reason: "budget", message: `the budget of ${options.budgetAttempts} attempts is used` };
+  if (options.budgetMicroUsd !== null && state.spentMicroUsd >= options.budgetMicroUsd && options.budgetMicroUsd > 0)
+    return { reason: "budget", message: "the money budget is used" };
+  if (options.targetScore !== null && state.best !== null && state.best.score >= options.targetScore)
+    return { reason: "target", message: `the target score of ${options.targetScore} is reached` };
+  if (options.patience !== null && state.judged - state.lastImprovement >= options.patience)
+    return { reason: "patience", message: `${options.patience} attempts in a row brought nothing better` };
+  return null;
+}

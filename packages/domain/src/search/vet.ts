@@ -1,0 +1,24 @@
+import type { Kernel } from "../kernel.ts";
+import type { Problem } from "../problem.ts";
+import { entryFile } from "../replies/code.ts";
+
+/** Things that no honest kernel needs. A short list: the referee's own guards do the real work. */
+const denied: readonly [RegExp, string][] = [
+  [/\bsystem\s*\(|\bpopen\s*\(|\bexec[lv]p?e?\s*\(/, "starts a program"],
+  [/\bsubprocess\b|\bos\.system\b|\bos\.fork\b/, "starts a program"],
+  [/\bptrace\s*\(|process_vm_(readv|writev)|\/proc\/(self|\d+)\//, "reaches into a process"],
+  [/\bsocket\s*\(|#include\s*<(sys\/socket|netinet\/in)\.h>|\bimport\s+socket\b/, "opens a network connection"],
+];
+
+/**
+ * What can be refused before referee time is spent: the entry file is missing, the kernel is for another problem, or
+ * the text does what no kernel needs. Null: nothing speaks against an evaluation.
+ */
+export function vetKernel(kernel: Kernel, problem: Problem): string | null {
+  if (kernel.definition !== problem.definition.name) return `the kernel is for '${kernel.definition}', not for '${problem.definition.name}'`;
+  const [file] = kernel.entryPoint.split("::");
+  if (!kernel.files.some((source) => source.path === file)) return `the entry file '${file}' is not among the kernel's files`;
+  for (const { path, content } of kernel.files)
+    for (const [pattern, what] of denied) if (pattern.test(content)) return `${path} ${what}: not allowed in a kernel`;
+  return kernel.entryPoint.startsWith(entryFile[kernel.language]) ? null : `the entry must be in ${entryFile[kernel.language]}`;
+}

@@ -1,0 +1,18 @@
+import type { UsageRow } from "@ksearch/domain";
+
+export type Balance = { readonly capMicroUsd: number | null; readonly reservedMicroUsd: number; readonly spentMicroUsd: number };
+
+/** The purse of a run, in whole micro-dollars (design.md 8): worst case reserved before a call, the real cost settled after. */
+export interface Money {
+  /** Gives a run its cap (null: none). Opening twice keeps the first cap. */
+  open(runId: string, capMicroUsd: number | null): Promise<void>;
+  /** Idempotent by key. `exhausted`: spent + reserved + this would exceed the cap; nothing is reserved. */
+  reserve(runId: string, key: string, microUsd: number): Promise<"reserved" | "exhausted">;
+  /** Turns the reservation of `row.key` into a usage row. The first row of a key wins. */
+  settle(runId: string, row: UsageRow): Promise<void>;
+  /** Gives all unsettled reservations back. */
+  release(runId: string): Promise<void>;
+  balance(runId: string): Promise<Balance>;
+  /** Rows in the order in which they were settled. */
+  rows(runId: string): Promise<UsageRow[]>;
+}

@@ -1,0 +1,14 @@
+import type { EvaluationRequest, Verdict } from "@ksearch/domain";
+
+/**
+ * The referee: one request, one verdict (design.md 6). A failing kernel is a verdict; AppError is for the referee's own
+ * trouble: `retry` when another try may help (crash, rubbish, deadline), `operator` when the host must be mended.
+ */
+export interface Referee {
+  submit(request: EvaluationRequest): Promise<{ verdict: Verdict } | { ticket: string }>;
+  collect(ticket: string): Promise<{ verdict: Verdict } | "running">;
+  /** Idempotent; an unknown or finished ticket is no error. */
+  cancel(ticket: string): Promise<void>;
+  /** Worst-case cost of an evaluation that may take so long, whole micro-dollars. */
+  price(durationMs: number): number;
+}

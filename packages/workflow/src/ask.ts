@@ -1,0 +1,115 @@
+import { AppError, asAppError, type OpenCall, type Purpose, type RunState, type Usage } from "@ksearch/domain";
+import type { z } from "zod";
+import type { Deps } from "./deps.ts";
+import { firstJson, getJson, keys } from "./store.ts";
+
+/** A paid question to the model or the referee, under a name that is unique in the run. */
+export type Question<A> = {
+  call: string;
+  to: "llm" | "referee";
+  purpose: Purpose;
+  slot: string;
+  schema: z.ZodType<A>;
+  worstMicroUsd: number;
+  submit: () => Promise<{ answer: A } | { ticket: string }>;
+  collect: (ticket: string) => Promise<{ answer: A } | "running">;
+  receipt: (answer: A) => { model: string; usage: Usage | null; costMicroUsd: number };
+};
+
+/**
+ * Asks once and for all: a recorded answer is returned, never asked for or paid again; a ticket is collected; a
+ * submission that a dead process left without an answer is booked as lost at its worst case and asked anew.
+ * Null: the answer is not there yet. Throws AppError: `budget.exhausted`, or whatever the port threw (recorded first).
+ */
+export async function ask<A>(deps: Deps, runId: string, question: Question<A>): Promise<A | null> {
+  const { call, schema } = question;
+  const recorded = await getJson(deps.blobs, keys.answer(runId, call), schema);
+  const open = (await deps.log.state(runId)).calls.get(call);
+  if (recorded !== null) {
+    if (open?.state === "submitted") await book(deps, runId, question, recorded, open);
+    return recorded;
+  }
+  if (open?.state === "submitted" && open.ticket !== null) return settle(deps, runId, question, open, () => question.collect(open.ticket ?? ""));
+  if (open?.state === "submitted") await bookLost(deps, runId, open);
+  const submission = (open?.submission ?? 0) + 1;
+  const key = `${call}#${submission}`;
+  if ((await deps.money.reserve(runId, key, question.worstMicroUsd)) === "exhausted")
+    throw new AppError("caller", "budget.exhausted", "the money budget does not cover another call");
+  const submitted = await deps.log.commit(runId, (state): { events: [SubmittedEvent] | []; result: OpenCall | undefined } => {
+    const known = state.calls.get(call);
+    if (known && known.submission >= submission) return { events: [], result: known };
+    const event: SubmittedEvent = {
+      type: "call.submitted",
+      call,
+      to: question.to,
+      purpose: question.purpose,
+      slot: question.slot,
+      submission,
+      reservedMicroUsd: question.worstMicroUsd,
+    };
+    return { events: [event], result: undefined };
+  });
+  const mine = submitted ?? (await deps.log.state(runId)).calls.get(call);
+  if (!mine) throw new AppError("operator", "log.lostCall", `the call ${call} of ${runId} vanished from the log`);
+  return settle(deps, runId, question, mine, question.submit);
+}
+
+type SubmittedEvent = {
+  type: "call.submitted";
+  call: string;
+  to: "llm" | "referee";
+  purpose: Purpose;
+  slot: string;
+  submission: number;
+  reservedMicroUsd: number;
+};
+
+/** Waits for one exchange with the port and records what came of it: answer, ticket, nothing yet, or failure. */
+async function settle<A>(
+  deps: Deps,
+  runId: string,
+  question: Question<A>,
+  open: OpenCall,
+  exchange: () => Promise<{ answer: A } | { ticket: string } | "running">,
+): Promise<A | null> {
+  const { call } = question;
+  let outcome: { answer: A } | { ticket: string } | "running";
+  try {
+    outcome = await exchange();
+  } catch (error) {
+    const { who, code, message } = asAppError(error);
+    await deps.money.settle(runId, { key: `${call}#${open.submission}`, to: question.to, model: "", usage: null, costMicroUsd: 0, outcome: "failed", atMs: deps.now() });
+    await deps.log.commit(runId, () => ({ events: [{ type: "call.failed", call, who, code, message: message.slice(0, 2_000) }], result: null }));
+    throw error;
+  }
+  if (outcome === "running") return null;
+  if ("ticket" in outcome) {
+    const { ticket } = outcome;
+    await deps.log.commit(runId, () => ({ events: [{ type: "call.ticketed", call, ticket }], result: null }));
+    return null;
+  }
+  const answer = await firstJson(deps.blobs, keys.answer(runId, call), question.schema, outcome.answer);
+  await book(deps, runId, question, answer, open);
+  return answer;
+}
+
+async function book<A>(deps: Deps, runId: string, question: Question<A>, answer: A, open: OpenCall): Promise<void> {
+  const { call, to } = question;
+  const { model, usage, costMicroUsd } = question.receipt(answer);
+  await deps.money.settle(runId, { key: `${call}#${open.submission}`, to, model, usage, costMicroUsd, outcome: "answered", atMs: deps.now() });
+  await deps.log.commit(runId, (state: RunState) => {
+    if (state.calls.get(call)?.state !== "submitted") return { events: [], result: null };
+    const durationMs = Math.max(0, deps.now() - open.submittedAtMs);
+    return { events: [{ type: "call.answered", call, model, usage, costMicroUsd, durationMs }], result: null };
+  });
+}
+
+async function bookLost(deps: Deps, runId: string, open: OpenCall): Promise<void> {
+  const { call, to, submission, reservedMicroUsd } = open;
+  await deps.money.settle(runId, { key: `${call}#${submission}`, to, model: "", usage: null, costMicroUsd: reservedMicroUsd, outcome: "lost", atMs: deps.now() });
+  await deps.log.commit(runId, (state: RunState) => {
+    const now = state.calls.get(call);
+    if (now?.state !== "submitted" || now.submission !== submission) return { events: [], result: null };
+    return { events: [{ type: "call.lost", call, costMicroUsd: reservedMicroUsd }], result: null };
+  });
+}

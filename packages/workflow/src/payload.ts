@@ -1,0 +1,37 @@
+import { z } from "zod";
+
+/** What travels between states: ids, names and small counters, never content (256 KB limit, design.md 4). */
+const run = { runId: z.string().min(1), lanes: z.int().positive() };
+
+export const StartInput = z.object(run);
+export type StartInput = z.infer<typeof StartInput>;
+
+/** Between the states of a run. `next` is what the following Choice reads. */
+export const RunPayload = z.object({
+  ...run,
+  epoch: z.int().positive(),
+  round: z.int().nonnegative(),
+  next: z.string().optional(),
+  waitSeconds: z.int().positive().optional(),
+  /** One entry a lane while lanes are at work. */
+  items: z.array(z.unknown()).optional(),
+});
+export type RunPayload = z.infer<typeof RunPayload>;
+
+/** Between the states of a lane. `left`: attempts of its share that remain. */
+export const LanePayload = z.object({
+  runId: z.string().min(1),
+  epoch: z.int().positive(),
+  round: z.int().positive(),
+  lane: z.int().positive(),
+  left: z.int(),
+  cycle: z.string().optional(),
+  attempt: z.int().positive().optional(),
+  call: z.string().optional(),
+  next: z.string().optional(),
+  waitSeconds: z.int().positive().optional(),
+});
+export type LanePayload = z.infer<typeof LanePayload>;
+
+/** How long to wait before the next poll, whole seconds: soon at first, then rarer, at most a minute. */
+export const nextWaitSeconds = (waited: number | undefined): number => (waited === undefined ? 5 : Math.min(60, waited * 2));

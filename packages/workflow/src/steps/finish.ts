@@ -1,0 +1,94 @@
+import { AppError, type KernelId, nextDuel, reportMarkdown, type RunEvent, type RunState, summarise, toSolution, Verdict, writeDocument } from "@ksearch/domain";
+import type { Deps } from "../deps.ts";
+import { getJson, keys, loadKernel, loadProblem, putJson } from "../store.ts";
+import { askReferee, factsOf, mostSubmissions } from "./referee.ts";
+import { runStep, type Step, waiting } from "./step.ts";
+
+/** How many times the search's timed calls a confirmation takes. */
+const confirmEffort = 2;
+
+const confirmCall = (duel: number): string => `confirm${duel}/evaluate`;
+
+/** One confirmation after another, until a kernel stands or none does. */
+export const confirm = (deps: Deps): Step =>
+  runStep(deps, async (input) => {
+    const { runId } = input;
+    const state = await deps.log.state(runId);
+    if (state.confirmDone || state.cancelRequested) return { ...input, next: "report" };
+    const duel = nextDuel(state);
+    if (duel === null) {
+      const kernelId = state.duels.at(-1)?.winner ?? null;
+      await deps.log.commit(runId, (now) => ({ events: now.confirmDone ? [] : [{ type: "best.confirmed", kernelId }], result: null }));
+      return { ...input, next: "report" };
+    }
+    const verdict = await duelVerdict(deps, state, duel);
+    if (verdict === "again") return waiting(input);
+    const event = duelEvent(duel, verdict);
+    await deps.log.commit(runId, (now) => ({ events: now.duels.length === state.duels.length ? [event] : [], result: null }));
+    return { ...input, next: "confirm" };
+  });
+
+type Pair = { kernelId: KernelId; rivalId: KernelId | null };
+
+/** The verdict of a duel, or `again`: not there yet, or the referee failed and may be asked once more. */
+async function duelVerdict(deps: Deps, state: RunState, { kernelId, rivalId }: Pair): Promise<Verdict | "again"> {
+  const call = confirmCall(state.duels.length + 1);
+  const kernel = await loadKernel(deps.blobs, state.runId, kernelId);
+  const incumbent = rivalId === null ? null : await loadKernel(deps.blobs, state.runId, rivalId);
+  try {
+    return (await askReferee(deps, state, { call, slot: "confirm", purpose: "confirm", kernel, incumbent, effort: confirmEffort })) ?? "again";
+  } catch (error) {
+    if (!(error instanceof AppError) || error.who !== "retry") throw error;
+    const submissions = (await deps.log.state(state.runId)).calls.get(call)?.submission ?? 0;
+    if (submissions % mostSubmissions !== 0) return "again";
+    throw new AppError("operator", "referee.trouble", `the referee failed ${mostSubmissions} times in a row: ${error.message}`, { cause: error });
+  }
+}
+
+/** The rival takes over if it is faster beyond the noise, or if the kernel fails on fresh seeds. */
+function duelEvent({ kernelId, rivalId }: Pair, verdict: Verdict): RunEvent {
+  const { status, score, message } = factsOf(verdict);
+  const against = verdict.status === "passed" ? (verdict.aggregate?.vsIncumbent ?? null) : null;
+  const ratio = against && { value: against.value, low: against.low, high: against.high };
+  const stands = status === "passed" && !(rivalId !== null && ratio !== null && ratio.high < 1);
+  return { type: "duel.judged", kernelId, rivalId, status, score, ratio, winner: stands ? kernelId : rivalId, message };
+}
+
+/** Writes what was found into a folder, frees what is held, and ends the run (or leaves it paused). */
+export const report = (deps: Deps): Step =>
+  runStep(deps, async (input) => {
+    const { runId } = input;
+    const before = await deps.log.state(runId);
+    for (const call of before.calls.values())
+      if (call.to === "referee" && call.state === "submitted" && call.ticket !== null) await deps.referee.cancel(call.ticket);
+    await deps.money.release(runId);
+    await deps.log.commit(runId, (state) => ({ events: state.status === "running" ? [ending(state)] : [], result: null }));
+    const state = await deps.log.state(runId);
+    await writeResult(deps, state);
+    await deps.runs.update(summarise(state, deps.iso));
+    return { ...input, next: "done" };
+  });
+
+function ending(state: RunState): RunEvent {
+  if (state.cancelRequested) return { type: "run.finished", status: "canceled", reason: "the run was canceled" };
+  const stop = state.stops.find((lane) => lane.reason !== "share")?.message ?? "nothing is left to try";
+  return state.confirmed !== null
+    ? { type: "run.finished", status: "succeeded", reason: stop }
+    : { type: "run.finished", status: "failed", reason: `no kernel passed; ${stop}` };
+}
+
+async function writeResult(deps: Deps, state: RunState): Promise<void> {
+  const { runId, epoch } = state;
+  const problem = await loadProblem(deps.blobs, runId);
+  const bestId = state.confirmed ?? state.best?.kernelId ?? null;
+  const duel = state.duels.findLastIndex((one) => one.kernelId === bestId);
+  const verdict = duel === -1 ? null : await getJson(deps.blobs, keys.answer(runId, confirmCall(duel + 1)), Verdict);
+  const put = (file: string, content: unknown) => putJson(deps.blobs, keys.result(runId, epoch, file), content);
+  await put("report.md", reportMarkdown(state, problem, verdict));
+  await put("world_model.json", writeDocument(state.tree, state.tree.rootId));
+  if (bestId === null) return;
+  const kernel = await loadKernel(deps.blobs, runId, bestId);
+  await put("solution.json", toSolution(kernel, `${runId}_${bestId}`, "ksearch"));
+  if (verdict !== null) await put("verdict.json", verdict);
+  for (const { path, content } of kernel.files) await put(`kernel/${path}`, content);
+}

@@ -1,0 +1,29 @@
+import type { Deps } from "../deps.ts";
+import type { StepName } from "../machine.ts";
+import { draft, vet } from "./draft.ts";
+import { confirm, report } from "./finish.ts";
+import { init } from "./init.ts";
+import { claim, evaluate, judge, laneFailed } from "./lane.ts";
+import { endRound, openLanes, prepare, runFailed, seed } from "./run.ts";
+import type { Step } from "./step.ts";
+import { propose, refine } from "./tree.ts";
+
+/** Every step of the state machine, over the same ports. */
+export const createSteps = (deps: Deps): Record<StepName, Step> => ({
+  prepare: prepare(deps),
+  seed: seed(deps),
+  init: init(deps),
+  openRound: openLanes(deps),
+  closeRound: endRound(deps),
+  confirm: confirm(deps),
+  report: report(deps),
+  runFailed: runFailed(deps),
+  claim: claim(deps),
+  propose: propose(deps),
+  draft: draft(deps),
+  vet: vet(deps),
+  evaluate: evaluate(deps),
+  judge: judge(deps),
+  refine: refine(deps),
+  laneFailed: laneFailed(deps),
+});

@@ -1,0 +1,74 @@
+import { afterAttempt, AppError, attemptName, attemptOf, claim as claimDecision, type RunEvent, type RunState, stopped, summarise } from "@ksearch/domain";
+import type { Deps } from "../deps.ts";
+import { LanePayload } from "../payload.ts";
+import { loadKernel } from "../store.ts";
+import { askReferee, factsOf, mostSubmissions } from "./referee.ts";
+import { causeOf, laneStep, type Step, waiting } from "./step.ts";
+
+/** Gives the lane its next work: its own cycle, an orphan's, a new one, a proposal, or the end. */
+export const claim = (deps: Deps): Step =>
+  laneStep(deps, async ({ runId, epoch, round, lane, left }) => {
+    const claimed = await deps.log.commit(runId, (state) => claimDecision(state, { lane, epoch, round, left }));
+    const payload = { runId, epoch, round, lane, left };
+    switch (claimed.next) {
+      case "work":
+        return { ...payload, cycle: claimed.cycle, next: "draft" };
+      case "refine":
+        return { ...payload, cycle: claimed.cycle, next: "refine" };
+      case "propose":
+        return { ...payload, call: claimed.call, next: "propose" };
+      case "end":
+        return { ...payload, next: "end" };
+    }
+  });
+
+/** Asks the referee for a verdict on the attempt's kernel. The referee's own trouble, thrice in a row, becomes the record. */
+export const evaluate = (deps: Deps): Step =>
+  laneStep(deps, async (input) => {
+    const { runId } = input;
+    const state = await deps.log.state(runId);
+    const attempt = attemptOf(state, input.attempt ?? 0);
+    if (attempt.status !== null || attempt.kernelId === null) return { ...input, next: "judge" };
+    if (state.cancelRequested) return { ...input, next: "claim" };
+    const call = `${attemptName(attempt)}/evaluate`;
+    const kernel = await loadKernel(deps.blobs, runId, attempt.kernelId);
+    const slot = `evaluate/${attempt.nodeId}/${attempt.nodeAttempt}`;
+    try {
+      const verdict = await askReferee(deps, state, { call, slot, purpose: "evaluate", kernel, incumbent: null, effort: 1 });
+      if (verdict === null) return waiting(input);
+      const facts = factsOf(verdict);
+      await judgeOnce(deps, runId, attempt.attempt, { type: "attempt.judged", attempt: attempt.attempt, ...facts });
+    } catch (error) {
+      if (!(error instanceof AppError) || error.who !== "retry") throw error;
+      const submissions = (await deps.log.state(runId)).calls.get(call)?.submission ?? 0;
+      if (submissions < mostSubmissions) return waiting(input);
+      const message = error.message.slice(0, 500);
+      await judgeOnce(deps, runId, attempt.attempt, { type: "attempt.judged", attempt: attempt.attempt, status: "infra_error", score: null, callNs: null, message });
+    }
+    return { ...input, next: "judge" };
+  });
+
+const judgeOnce = (deps: Deps, runId: string, attempt: number, event: RunEvent): Promise<null> =>
+  deps.log.commit(runId, (state) => ({ events: attemptOf(state, attempt).status === null ? [event] : [], result: null }));
+
+/** After a judged attempt: another one in this cycle, the model's edit, or other work. */
+export const judge = (deps: Deps): Step =>
+  laneStep(deps, async (input) => {
+    const { cycle = "" } = input;
+    const next = await deps.log.commit(input.runId, (state) => afterAttempt(state, cycle));
+    await deps.runs.update(summarise(await deps.log.state(input.runId), deps.iso));
+    return { ...input, attempt: undefined, left: input.left - 1, next: next === "again" ? "draft" : next };
+  });
+
+/** The engine's way out when a lane's step broke in a way that no step handles: recorded, and the other lanes go on. */
+export const laneFailed =
+  (deps: Deps): Step =>
+  async (raw) => {
+    const input = LanePayload.parse(raw);
+    const message = `a step failed: ${causeOf(raw)}`.slice(0, 2_000);
+    await deps.log.commit(input.runId, (_: RunState) => ({
+      events: [stopped(input, "error", message, { who: "operator", code: "internal" })],
+      result: null,
+    }));
+    return { runId: input.runId };
+  };

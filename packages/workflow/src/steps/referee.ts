@@ -1,0 +1,65 @@
+import { AppError, type EvaluationRequest, type Kernel, type Purpose, type RunState, Verdict } from "@ksearch/domain";
+import { ask } from "../ask.ts";
+import type { Deps } from "../deps.ts";
+import { loadProblem } from "../store.ts";
+
+export type RefereeQuestion = {
+  call: string;
+  slot: string;
+  purpose: Purpose;
+  kernel: Kernel;
+  incumbent: Kernel | null;
+  /** Timed calls of the search's setting, multiplied. */
+  effort: number;
+};
+
+/** Submissions of one evaluation before the referee's own trouble becomes the record (spec/backends.md 8.3: at most 2 retries). */
+export const mostSubmissions = 3;
+
+/**
+ * Asks the referee for a verdict. `infra_error` verdicts are thrown as AppError `retry` `referee.infra`, so that they are
+ * never recorded as an answer. Null: the verdict is not there yet.
+ */
+export async function askReferee(deps: Deps, state: RunState, question: RefereeQuestion): Promise<Verdict | null> {
+  const { runId, options } = state;
+  const { call, slot, purpose, kernel, incumbent, effort } = question;
+  const settings = options.evaluation;
+  const request: EvaluationRequest = {
+    schema: "ksearch.request/1",
+    requestId: `${runId}/${call}`,
+    problem: await loadProblem(deps.blobs, runId),
+    kernel,
+    incumbent,
+    settings: { ...settings, timing: { ...settings.timing, iterations: settings.timing.iterations * effort } },
+    device: options.device,
+  };
+  const checked = (outcome: { verdict: Verdict }) => {
+    if (outcome.verdict.status === "infra_error") throw new AppError("retry", "referee.infra", outcome.verdict.message);
+    return { answer: outcome.verdict };
+  };
+  return ask(deps, runId, {
+    call,
+    to: "referee",
+    purpose,
+    slot,
+    schema: Verdict,
+    worstMicroUsd: deps.referee.price(settings.limits.totalMs),
+    submit: async () => {
+      const submitted = await deps.referee.submit(request);
+      return "verdict" in submitted ? checked(submitted) : submitted;
+    },
+    collect: async (ticket) => {
+      const collected = await deps.referee.collect(ticket);
+      return collected === "running" ? collected : checked(collected);
+    },
+    receipt: (verdict) => ({ model: verdict.device, usage: null, costMicroUsd: deps.referee.price(verdict.usage.deviceMs) }),
+  });
+}
+
+/** The score, time and words of a verdict as events carry them. */
+export const factsOf = (verdict: Verdict) => ({
+  status: verdict.status,
+  score: verdict.status === "passed" && verdict.score !== null ? { value: verdict.score.value, low: verdict.score.low, high: verdict.score.high } : null,
+  callNs: verdict.status === "passed" ? (verdict.aggregate?.geomeanCallNs ?? null) : null,
+  message: verdict.status === "passed" ? "" : verdict.message.slice(0, 500),
+});

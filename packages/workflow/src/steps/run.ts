@@ -1,0 +1,67 @@
+import { AppError, beginExecution, closeRound, openRound, type RunState, summarise } from "@ksearch/domain";
+import type { Deps } from "../deps.ts";
+import { StartInput } from "../payload.ts";
+import { loadKernel } from "../store.ts";
+import { askReferee, factsOf } from "./referee.ts";
+import { causeOf, type Json, pause, runStep, type Step, waiting } from "./step.ts";
+
+const nextPhase = (state: RunState): "seed" | "init" | "round" =>
+  state.seedKernelId !== null && !state.seedJudged ? "seed" : state.initialised ? "round" : "init";
+
+/** Begins an execution: a new epoch, so that the claims of dead ones may be taken over. */
+export const prepare =
+  (deps: Deps): Step =>
+  async (raw) => {
+    const { runId, lanes } = StartInput.parse(raw);
+    const { epoch } = await deps.log.commit(runId, (state) => beginExecution(state, lanes));
+    const state = await deps.log.state(runId);
+    await deps.money.open(runId, state.options.budgetMicroUsd);
+    await deps.runs.update(summarise(state, deps.iso));
+    return { runId, lanes, epoch, round: state.round, next: nextPhase(state) };
+  };
+
+/** Judges the kernel that the run starts from. One that fails is told, and the search begins from nothing. */
+export const seed = (deps: Deps): Step =>
+  runStep(deps, async (input) => {
+    const state = await deps.log.state(input.runId);
+    const { seedKernelId } = state;
+    if (seedKernelId === null || state.seedJudged) return { ...input, next: nextPhase(state) };
+    const kernel = await loadKernel(deps.blobs, input.runId, seedKernelId);
+    const verdict = await askReferee(deps, state, { call: "seed/evaluate", slot: "seed", purpose: "seed", kernel, incumbent: null, effort: 1 });
+    if (verdict === null) return waiting(input);
+    const { status, score, message } = factsOf(verdict);
+    await deps.log.commit(input.runId, (now) =>
+      now.seedJudged ? { events: [], result: null } : { events: [{ type: "seed.judged", kernelId: seedKernelId, status, score, message }], result: null },
+    );
+    return { ...input, next: nextPhase(await deps.log.state(input.runId)) };
+  });
+
+/** Opens a round: one item a lane, each with its share of attempts. */
+export const openLanes = (deps: Deps): Step =>
+  runStep(deps, async (input) => {
+    const round = input.round + 1;
+    await deps.log.commit(input.runId, (state) => openRound(state, round));
+    const { options } = await deps.log.state(input.runId);
+    const items = Array.from({ length: input.lanes }, (_, index) => ({
+      runId: input.runId,
+      epoch: input.epoch,
+      round,
+      lane: index + 1,
+      left: options.laneShare,
+    }));
+    return { ...input, round, items };
+  });
+
+/** After all lanes have ended: again, confirm, or report. */
+export const endRound = (deps: Deps): Step =>
+  runStep(deps, async ({ items: _, ...input }) => ({ ...input, next: await deps.log.commit(input.runId, closeRound) }));
+
+/** The engine's way out when a step broke in a way that no step handles: the run pauses, nothing is lost. */
+export const runFailed =
+  (deps: Deps): Step =>
+  async (raw): Promise<Json> => {
+    const { runId } = StartInput.pick({ runId: true }).parse(raw);
+    await pause(deps, runId, new AppError("operator", "internal", `a step failed: ${causeOf(raw)}`));
+    await deps.runs.update(summarise(await deps.log.state(runId), deps.iso));
+    return { runId };
+  };

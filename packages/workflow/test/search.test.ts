@@ -1,0 +1,18 @@
+import { expect, test } from "vitest";
+import { bench, createRun, execute, fakeReferee, goodModel } from "./fakes.ts";
+
+test("four lanes: a whole search to a confirmed best, four model calls in flight at once, no Wait entered", async () => {
+  const llm = goodModel(30, 12);
+  const referee = fakeReferee(10);
+  const on = bench(llm, referee);
+  await createRun(on, "run_a");
+  const state = await execute(on, "run_a");
+  expect(state.pause).toBeNull();
+  expect(state.status).toBe("succeeded");
+  expect(state.judged).toBe(16);
+  expect(llm.peak()).toBe(4);
+  expect(on.visited.filter((name) => name.startsWith("Collect"))).toEqual([]);
+  expect(state.confirmed).toBe(state.best?.kernelId);
+  expect(await on.blobs.list("runs/run_a/result-1/")).toContain("runs/run_a/result-1/kernel/main.py");
+  expect(await on.runs.get("run_a")).toMatchObject({ status: "succeeded", attempts: 16 });
+});
