@@ -45,7 +45,11 @@ const refused: [path: string, code: string, message: string][] = [
   ["packages/ports/src/bad/node.ts", importing("node:fs"), floor2],
   ["packages/ports/src/bad/vitest.ts", importing("vitest"), floor2],
   ["packages/ports/src/bad/adapter.ts", importing("@ksearch/adapters/sqlite"), floor2],
-  ["packages/ports/src/bad/value.ts", importing("@ksearch/domain"), "floor 2 takes types from the domain: write import type"],
+  [
+    "packages/ports/src/bad/value.ts",
+    importing("@ksearch/domain"),
+    "floor 2 takes types from the domain: write import type",
+  ],
   ["packages/ports/src/contracts/bad.ts", importing("@ksearch/adapters/sqlite"), contract],
 
   ["packages/adapters/src/openai/workflow.ts", importing("@ksearch/workflow"), floor3],
@@ -58,7 +62,11 @@ const refused: [path: string, code: string, message: string][] = [
   ["packages/workflow/src/bad/adapter.ts", importing("@ksearch/adapters/sqlite"), floor4],
   ["packages/workflow/src/bad/node.ts", importing("node:crypto"), floor4],
   ["packages/workflow/src/bad/vendor.ts", importing("@aws-sdk/client-s3"), floor4],
-  ["packages/workflow/src/bad/climbs.ts", importing("../../../adapters/src/sqlite/index.ts"), "floor 4 knows neither the adapters nor the doors"],
+  [
+    "packages/workflow/src/bad/climbs.ts",
+    importing("../../../adapters/src/sqlite/index.ts"),
+    "floor 4 knows neither the adapters nor the doors",
+  ],
   ["packages/workflow/src/bad/date.ts", using("Date.now()"), global("Date")],
   ["packages/workflow/src/bad/random.ts", using("Math.random()"), ownRandom],
 
@@ -74,7 +82,11 @@ const refused: [path: string, code: string, message: string][] = [
   ["packages/cli/src/default.ts", "export default 1;\n", "Avoid default exports."],
   ["packages/cli/src/any.ts", "export const use: any = 1;\n", "Unexpected any. Specify a different type."],
   ["packages/cli/src/empty.ts", using("{ try { use(); } catch {} }"), "Unexpected empty block."],
-  ["packages/cli/src/undeclared.ts", importing("left-pad"), "Dependency left-pad isn't specified in packages/cli/package.json."],
+  [
+    "packages/cli/src/undeclared.ts",
+    importing("left-pad"),
+    "Dependency left-pad isn't specified in packages/cli/package.json.",
+  ],
 ];
 
 /** Path and code that biome must let pass. */
@@ -85,7 +97,10 @@ const allowed: [path: string, code: string][] = [
   ["packages/domain/src/good/clock.test.ts", using("[Date.now(), Math.random(), process.env.HOME]")],
   ["packages/domain/test/files.ts", importing("node:fs")],
   ["packages/ports/src/good/type.ts", 'import type { Tree } from "@ksearch/domain";\nexport type Use = Tree;\n'],
-  ["packages/ports/src/contracts/good.ts", `${importing("vitest")}import type { Blobs } from "../blobs.ts";\nexport type Use = Blobs;\n`],
+  [
+    "packages/ports/src/contracts/good.ts",
+    `${importing("vitest")}import type { Blobs } from "../blobs.ts";\nexport type Use = Blobs;\n`,
+  ],
   ["packages/ports/src/contracts/value.ts", importing("@ksearch/domain")],
   ["packages/adapters/src/openai/vendor.ts", importing("openai")],
   ["packages/adapters/src/openai/deep/own.ts", importing("../price.ts")],
@@ -93,7 +108,10 @@ const allowed: [path: string, code: string][] = [
   ["packages/workflow/src/good/ports.ts", importing("@ksearch/ports")],
   ["packages/workflow/src/good/domain.ts", importing("@ksearch/domain")],
   ["packages/workflow/src/good/contracts.test.ts", importing("@ksearch/ports/contracts")],
-  ["packages/cli/src/local.ts", `${importing("@ksearch/adapters/sqlite")}export const home = process.env.HOME;\nconsole.log(home);\n`],
+  [
+    "packages/cli/src/local.ts",
+    `${importing("@ksearch/adapters/sqlite")}export const home = process.env.HOME;\nconsole.log(home);\n`,
+  ],
   ["packages/cli/src/main.ts", using("process.env.HOME")],
   ["functions/src/runtime.ts", `export const stage = process.env.STAGE;\n`],
   ["scripts/measure.ts", using("console.log(process.env.HOME)")],
@@ -105,7 +123,13 @@ const copy = mkdtempSync(join(tmpdir(), "floors-"));
 const said = new Map<string, string[]>();
 
 beforeAll(async () => {
-  for (const item of ["biome.json", ".biome", ".gitignore", "package.json", ...packages.map((name) => `packages/${name}/package.json`)])
+  for (const item of [
+    "biome.json",
+    ".biome",
+    ".gitignore",
+    "package.json",
+    ...packages.map((name) => `packages/${name}/package.json`),
+  ])
     cpSync(join(root, item), join(copy, item), { recursive: true });
   for (const [path, code] of [...refused, ...allowed]) {
     mkdirSync(dirname(join(copy, path)), { recursive: true });
@@ -113,7 +137,9 @@ beforeAll(async () => {
   }
   const args = ["lint", "--reporter=json", "--max-diagnostics=none", "--colors=off"];
   const json = await new Promise<string>((resolve) => {
-    execFile(join(root, "node_modules/.bin/biome"), args, { cwd: copy, maxBuffer: 2 ** 26 }, (_, stdout) => resolve(stdout));
+    execFile(join(root, "node_modules/.bin/biome"), args, { cwd: copy, maxBuffer: 2 ** 26 }, (_, stdout) =>
+      resolve(stdout),
+    );
   });
   const report: Report = JSON.parse(json);
   for (const { message, location } of report.diagnostics)

@@ -5,7 +5,7 @@ import { agentLlm, deliver } from "@ksearch/adapters/agent";
 import { fileBlobs, openFolder } from "@ksearch/adapters/files";
 import { localEngine } from "@ksearch/adapters/localengine";
 import { createOpenAiLlm, parsePrice } from "@ksearch/adapters/openai";
-import { parseTranscript, replayLlm, type Transcript } from "@ksearch/adapters/replay";
+import { formatTranscript, parseTranscript, type RecordedReply, replayLlm, type Transcript } from "@ksearch/adapters/replay";
 import { holdRun, openDatabase, sqliteEvents, sqliteMoney, sqliteRuns } from "@ksearch/adapters/sqlite";
 import { subprocessReferee } from "@ksearch/adapters/subprocess";
 import { AppError } from "@ksearch/domain";
@@ -84,7 +84,7 @@ const queueGraceMs = 600_000;
 export const openReferee = (python: string): Referee =>
   subprocessReferee({ command: [python, "-m", "ksearch_referee", "judge", "-"], env: refereeEnv(), graceMs: queueGraceMs });
 
-export { deliver, parsePrice, refereeEnv };
+export { deliver, formatTranscript, parsePrice, type RecordedReply, refereeEnv };
 
 /** How often a local Wait state polls, ms. */
 const pollMs = 200;

@@ -7,6 +7,7 @@ import { answer, prompts } from "./commands/prompts.ts";
 import { kernel, list, show, tree } from "./commands/read.ts";
 import { resume } from "./commands/resume.ts";
 import { run } from "./commands/run.ts";
+import { transcript } from "./commands/transcript.ts";
 import { home } from "./local.ts";
 
 const artifacts = () => new Option("--artifacts-dir <dir>", "where runs are kept").default(".ksearch");
@@ -78,6 +79,14 @@ export function program(): Command {
     .addOption(artifacts())
     .addOption(json())
     .action((given: string, call: string, file: string, flags) => answer(given, call, file, flags));
+
+  root
+    .command("transcript")
+    .description("the replies of a run, to be replayed with 'ksearch run --transcript'")
+    .argument("[run]", "id or part of it; default: the newest")
+    .option("--label <words>", "what screens shall say of these replies; default: who answered and when")
+    .addOption(artifacts())
+    .action((given: string | undefined, flags) => transcript(given, flags));
 
   root.command("cancel").description("end a run").argument("<run>").addOption(artifacts()).addOption(json()).action((given: string, flags) => cancel(given, flags));
 

@@ -1,0 +1,38 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { AppError } from "@ksearch/domain";
+import { z } from "zod";
+
+const Format = z.object({ format: z.literal("ksearch"), version: z.int() });
+const version = 1;
+const marker = "ksearch.json";
+
+/**
+ * The folder in which one machine keeps its runs (`.ksearch/`), made on first use when `create` is set. Throws AppError
+ * `caller`: the folder is somebody else's, of a later version, or absent.
+ */
+export function openFolder(path: string, create: boolean): string {
+  const root = resolve(path);
+  const file = join(root, marker);
+  if (!existsSync(root) || readdirSync(root).length === 0) {
+    if (!create) throw new AppError("caller", "store.absent", `there is no ${root}: start a search with 'ksearch run', or name the right --artifacts-dir`);
+    mkdirSync(root, { recursive: true });
+    writeFileSync(file, `${JSON.stringify({ format: "ksearch", version })}\n`);
+    return root;
+  }
+  if (!existsSync(file))
+    throw new AppError("caller", "store.foreign", `${root} holds something that ksearch did not make (no ${marker} in it): choose another --artifacts-dir`);
+  const format = Format.safeParse(parsed(readFileSync(file, "utf8")));
+  if (!format.success) throw new AppError("operator", "store.corrupt", `${file} is not readable: restore it ({"format":"ksearch","version":${version}}) or move ${root} aside`);
+  if (format.data.version > version)
+    throw new AppError("caller", "store.version", `${root} was written by a later ksearch (format ${format.data.version}, this one knows ${version}): update ksearch`);
+  return root;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,2 @@
+export { fileBlobs } from "./blobs.ts";
+export { openFolder } from "./folder.ts";

@@ -1,0 +1,46 @@
+import http from "node:http";
+import https from "node:https";
+import { text } from "node:stream/consumers";
+import { ReadableStream } from "node:stream/web";
+import { AppError } from "@ksearch/domain";
+import { isOutOfCredit, readRefusal } from "./refusal.ts";
+
+/** No reply that we can use comes near this. Bytes. */
+export const largestBody = 16 * 1024 * 1024;
+
+/**
+ * The `fetch` that the SDK is given. Node's own gives up after five minutes without response headers, while a reasoning
+ * model may think longer before it sends the first byte; here only the caller's signal ends a request. Bodies are capped.
+ * Error bodies are brought into one shape, and an account without credit is marked as not worth a retry.
+ */
+export async function patientFetch(input: string | URL | Request, init?: RequestInit): Promise<Response> {
+  const request = new Request(input, init);
+  const message = await send(request, await request.text(), init?.signal ?? undefined);
+  const status = message.statusCode ?? 0;
+  const headers = new Headers(Object.entries(message.headers).map(([name, value]) => [name, String(value)]));
+  const body = capped(message);
+  if (status >= 200 && status < 300) return new Response(ReadableStream.from(body), { status, headers });
+  const refusal = readRefusal(await text(body));
+  if (isOutOfCredit(refusal)) headers.set("x-should-retry", "false");
+  return new Response(JSON.stringify({ error: refusal }), { status, headers });
+}
+
+const send = (request: Request, body: string, signal: AbortSignal | undefined): Promise<http.IncomingMessage> =>
+  new Promise((resolve, reject) => {
+    const url = new URL(request.url);
+    const headers = { ...Object.fromEntries(request.headers), "accept-encoding": "identity" };
+    const options = { method: request.method, headers, ...(signal === undefined ? {} : { signal }) };
+    const sent = (url.protocol === "https:" ? https : http).request(url, options, resolve);
+    sent.on("error", reject);
+    sent.end(body);
+  });
+
+async function* capped(message: http.IncomingMessage): AsyncGenerator<Buffer> {
+  let bytes = 0;
+  for await (const chunk of message as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > largestBody)
+      throw new AppError("retry", "llm.rubbish", `the model's endpoint sent more than ${largestBody} bytes`);
+    yield chunk;
+  }
+}

@@ -1,0 +1,28 @@
+import { AppError, estimateTokens } from "@ksearch/domain";
+import type { Llm } from "@ksearch/ports";
+import type { Transcript } from "./transcript.ts";
+
+/**
+ * A model that repeats recorded replies, found by slot. It costs nothing and says so; who shows its answers must say that
+ * they are recorded. A slot without a reply is an AppError `caller` `replay.missing`.
+ */
+export function replayLlm(transcript: Transcript): Llm {
+  return {
+    async submit({ slot, prompt }) {
+      const reply = transcript.replies.get(slot) ?? transcript.replies.get(slot.replace(/[^/]+$/, "*"));
+      if (!reply) throw new AppError("caller", "replay.missing", `the transcript (${transcript.label}) holds no reply for '${slot}': choose another transcript, or a live model with --llm openai`);
+      const counted = {
+        inputTokens: estimateTokens(prompt.system + prompt.user),
+        cachedInputTokens: 0,
+        outputTokens: estimateTokens(reply.text),
+        reasoningTokens: 0,
+        estimated: true,
+      };
+      return { answer: { text: reply.text, model: `recorded: ${reply.model}`, usage: reply.usage ?? counted } };
+    },
+    async collect(ticket) {
+      throw new AppError("operator", "replay.ticket", `the replay adapter gives no tickets, and cannot collect '${ticket}'`);
+    },
+    price: () => 0,
+  };
+}

@@ -1,0 +1,43 @@
+import { DatabaseSync } from "node:sqlite";
+import { AppError, messageOf } from "@ksearch/domain";
+
+const schema = `
+CREATE TABLE IF NOT EXISTS events (run_id TEXT NOT NULL, seq INTEGER NOT NULL, at_ms INTEGER NOT NULL, event TEXT NOT NULL, PRIMARY KEY (run_id, seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, started_at TEXT NOT NULL, summary TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS purses (run_id TEXT PRIMARY KEY, cap_micro_usd INTEGER);
+CREATE TABLE IF NOT EXISTS reservations (run_id TEXT NOT NULL, key TEXT NOT NULL, micro_usd INTEGER NOT NULL, PRIMARY KEY (run_id, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS usage (position INTEGER PRIMARY KEY, run_id TEXT NOT NULL, key TEXT NOT NULL, cost_micro_usd INTEGER NOT NULL, row TEXT NOT NULL, UNIQUE (run_id, key));
+`;
+
+/**
+ * Opens (and makes) the database of facts. WAL: readers never wait for the writer, and a killed process loses nothing
+ * that was committed. Throws AppError `operator` `store.corrupt` when the file is no database of ours.
+ */
+export function openDatabase(path: string): DatabaseSync {
+  try {
+    const database = new DatabaseSync(path, { timeout: 10_000 });
+    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
+    database.exec(schema);
+    return database;
+  } catch (error) {
+    throw new AppError(
+      "operator",
+      "store.corrupt",
+      `${path} cannot be opened as ksearch's database (${messageOf(error)}): move it aside or restore it, or choose another --artifacts-dir`,
+      { cause: error },
+    );
+  }
+}
+
+/** Runs `work` in one write transaction: all of it or nothing. */
+export function transaction<T>(database: DatabaseSync, work: () => T): T {
+  database.exec("BEGIN IMMEDIATE");
+  try {
+    const result = work();
+    database.exec("COMMIT");
+    return result;
+  } catch (error) {
+    database.exec("ROLLBACK");
+    throw error;
+  }
+}

@@ -1,0 +1,37 @@
+import { AppError, type LoggedEvent, Usage } from "@ksearch/domain";
+import { getJson, keys } from "@ksearch/workflow";
+import { z } from "zod";
+import { formatTranscript, openStores, type RecordedReply } from "../local.ts";
+import { print } from "../output.ts";
+import { pickRun } from "./pick.ts";
+
+const Answer = z.strictObject({ text: z.string(), model: z.string(), usage: Usage });
+
+/**
+ * `ksearch transcript`: the replies of a run by slot, so that the same search can be replayed without a model. The last
+ * reply to a proposal also answers every further one, because how often a search asks depends on its timings.
+ */
+export async function transcript(given: string | undefined, command: { artifactsDir: string; label?: string | undefined }): Promise<void> {
+  const stores = openStores(command.artifactsDir, false);
+  const runId = await pickRun(stores, given);
+  const state = await stores.log.state(runId);
+  const replies: RecordedReply[] = [];
+  for (const { call, slot } of submissions(await stores.events.read(runId, 0))) {
+    const answer = await getJson(stores.blobs, keys.answer(runId, call), Answer);
+    if (answer !== null) replies.push({ slot, ...answer });
+  }
+  const [first] = replies;
+  if (!first) throw new AppError("caller", "transcript.empty", `${runId} holds no reply yet`);
+  const lastProposal = replies.findLast((reply) => reply.slot.startsWith("propose/"));
+  const label = command.label ?? `${first.model}, ${stores.iso(state.startedAtMs).slice(0, 10)}`;
+  const head = { format: "ksearch-transcript" as const, version: 1 as const, problem: state.problem, problemDigest: state.problemDigest, label, recordedAt: stores.iso(state.startedAtMs) };
+  print(formatTranscript(head, lastProposal ? [...replies, { ...lastProposal, slot: "propose/*" }] : replies));
+}
+
+/** Questions to the model, once each, in the order in which they were first asked. */
+function submissions(log: readonly LoggedEvent[]): { call: string; slot: string }[] {
+  const seen = new Map<string, { call: string; slot: string }>();
+  for (const { event } of log)
+    if (event.type === "call.submitted" && event.to === "llm" && !seen.has(event.call)) seen.set(event.call, { call: event.call, slot: event.slot });
+  return [...seen.values()];
+}

@@ -1,0 +1,121 @@
+"""Builds of C++ kernels: one confined compiler run over all sources, in a private folder, with a cache by content.
+
+The compiler is started at once and waited for later, so that the reference can start meanwhile. A cached object is
+named by sources, flags, compiler and CPU, and written by an atomic rename.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path, PurePosixPath
+
+from ksearch_referee.budget import Budget
+from ksearch_referee.diagnostics import first_error
+from ksearch_referee.failures import KernelFailure
+from ksearch_referee.toolchain import Toolchain, compiler_environment, cpu_identity
+from ksearch_referee.wire import Kernel, Limits
+
+_SOURCE_SUFFIXES = (".cpp", ".cc")
+_MAX_OBJECT_BYTES = 256 << 20
+_LOG_FILE = "compiler.log"
+_SCRATCH = ".scratch"  # no file of a kernel can have this name
+_CONFINED = (sys.executable, "-I", "-B", "-m", "ksearch_referee.worker.confined")
+
+
+def write_files(kernel: Kernel, folder: Path) -> None:
+    """Write a kernel's files below `folder`; their paths are plain relative ones by contract."""
+    for file in kernel["files"]:
+        target = folder / file["path"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(file["content"], "utf-8")
+
+
+def _cache_key(kernel: Kernel, toolchain: Toolchain) -> str:
+    files = sorted((file["path"], file["content"]) for file in kernel["files"])
+    parts = [files, toolchain.compiler, toolchain.version, toolchain.flags, cpu_identity()]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+class Build:
+    """A compiler run in progress, or an object that the cache already had."""
+
+    def __init__(self, kernel: Kernel, toolchain: Toolchain, cache_folder: Path, limits: Limits) -> None:
+        self._kernel = kernel
+        self._limits = limits
+        self._started = time.monotonic()
+        self.build_ms = 0
+        self.log = ""
+        self.log_cut = False
+        self._cached = cache_folder / "objects" / f"{_cache_key(kernel, toolchain)}.so"
+        self._folder = Path(tempfile.mkdtemp(prefix="ksearch-build-"))
+        self._work = self._folder / "work"
+        self._scratch = self._work / _SCRATCH
+        self._scratch.mkdir(parents=True)
+        self._built = self._scratch / "kernel.so"
+        self._process = None if self._cached.exists() else self._start(toolchain)
+
+    def _start(self, toolchain: Toolchain) -> subprocess.Popen[bytes]:
+        write_files(self._kernel, self._work)
+        paths = [f["path"] for f in self._kernel["files"] if PurePosixPath(f["path"]).suffix in _SOURCE_SUFFIXES]
+        with (self._folder / _LOG_FILE).open("wb") as log:
+            process = subprocess.Popen(
+                [*_CONFINED, toolchain.compiler, *toolchain.flags, "-I.", "-o", str(self._built), *paths],
+                cwd=self._work,
+                env=compiler_environment(self._scratch),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (_MAX_OBJECT_BYTES, _MAX_OBJECT_BYTES))
+        if self._limits["memoryMb"] is not None:
+            address_space = self._limits["memoryMb"] << 20
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (address_space, address_space))
+        return process
+
+    def wait(self, total: Budget) -> Path:
+        """Return the shared object, in the cache.
+
+        Raises:
+            KernelFailure: `compile_error`, or `timeout` after `limits.buildMs`.
+        """
+        if self._process is None:
+            return self._cached
+        wait_s = min(self._limits["buildMs"] / 1_000 - (time.monotonic() - self._started), total.remaining_s)
+        try:
+            code = self._process.wait(max(0.0, wait_s))
+        except subprocess.TimeoutExpired:
+            raise KernelFailure("timeout", f"the build took longer than {self._limits['buildMs']} ms") from None
+        finally:
+            self.build_ms = round((time.monotonic() - self._started) * 1_000)
+        with (self._folder / _LOG_FILE).open("rb") as log:
+            text = log.read(self._limits["logBytes"] + 1)
+        self.log_cut = len(text) > self._limits["logBytes"]
+        self.log = text[: self._limits["logBytes"]].decode("utf-8", "replace")
+        if code != 0:
+            message, snippet = first_error(self.log, self._kernel["files"])
+            raise KernelFailure("compile_error", message, snippet)
+        self._keep(self._built)
+        return self._cached
+
+    def _keep(self, built: Path) -> None:
+        self._cached.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.NamedTemporaryFile(dir=self._cached.parent, delete=False) as copy, built.open("rb") as source:
+            shutil.copyfileobj(source, copy)
+        Path(copy.name).replace(self._cached)
+
+    def close(self) -> None:
+        """End the compiler, if it still runs, and delete its folder."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)

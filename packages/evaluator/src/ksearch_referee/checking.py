@@ -1,0 +1,82 @@
+"""Correctness: calls on fresh inputs, compared with the reference's outputs on the same inputs."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ksearch_referee.calls import Call, Values, call
+from ksearch_referee.compare import Comparison, compare_outputs
+from ksearch_referee.failures import KernelFailure
+from ksearch_referee.preparation import Workers, reference_failed
+from ksearch_referee.session import Purpose, Record, Session
+
+
+def reference_call(
+    session: Session, workers: Workers, record: Record, values: Values, rng: np.random.Generator, *, flush: bool
+) -> Call:
+    """Call the reference.
+
+    Raises:
+        InfraError: it fails; the problem's fault.
+    """
+    try:
+        return call(workers.reference, record.layout, values, rng, flush=flush)
+    except KernelFailure as failure:
+        raise reference_failed(failure) from None
+
+
+def wrong_numbers(record: Record, comparison: Comparison) -> KernelFailure:
+    """Return the failure of a kernel whose outputs differ from the reference's."""
+    if comparison.bad:
+        first = comparison.bad[0]
+        place = f"{first['output']}{first['index']}: got {first['got']}, want {first['want']}"
+        message = f"wrong numbers in workload {record.workload['uuid']}: {place}"
+    else:
+        message = (
+            f"workload {record.workload['uuid']}: the rms error is {comparison.rms_rel:.3g} of the reference's rms"
+        )
+    return KernelFailure("incorrect_numerical", message)
+
+
+def note(session: Session, record: Record, outputs: Call, expected: Call) -> None:
+    """Compare one call with the reference and remember the worst.
+
+    Raises:
+        KernelFailure: `incorrect_numerical`.
+    """
+    comparison = compare_outputs(outputs.outputs, expected.outputs, session.settings["correctness"])
+    record.comparison = comparison.merge(record.comparison) if record.comparison else comparison
+    if not comparison.correct:
+        raise wrong_numbers(record, comparison)
+
+
+def _trial(session: Session, workers: Workers, record: Record, purpose: Purpose, trial: int) -> None:
+    values = session.inputs(record, purpose, trial)
+    rng = session.rng("poison", record.index, trial)
+    expected = reference_call(session, workers, record, values, rng, flush=False)
+    record.trials += 1
+    note(session, record, call(workers.kernel, record.layout, values, rng, flush=False), expected)
+
+
+def check(session: Session, workers: Workers, records: Iterable[Record], purpose: Purpose, trials: int) -> None:
+    """Check workloads, `trials` input sets each. Wrong numbers let the other workloads run; anything else ends it.
+
+    Raises:
+        KernelFailure: the first failure.
+    """
+    first: KernelFailure | None = None
+    for record in records:
+        allowance_s = session.settings["limits"]["workloadMs"] / 1_000
+        workers.kernel.allowance_s = workers.reference.allowance_s = allowance_s
+        try:
+            for trial in range(trials):
+                _trial(session, workers, record, purpose, trial)
+        except KernelFailure as failure:
+            record.status = failure.status
+            if failure.status != "incorrect_numerical":
+                raise first or failure from None
+            first = first or failure
+        else:
+            record.status = "passed"
+    if first is not None:
+        raise first

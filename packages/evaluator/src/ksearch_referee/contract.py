@@ -1,0 +1,109 @@
+"""The door of the contract: a request that passes here is well formed, and so is every result that leaves.
+
+The schemas are generated from `packages/domain` and never edited. What zod's refinements say and JSON Schema cannot
+(axes that exist, unique paths) is repeated here.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from typing import Any, cast
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match  # pyright: ignore[reportUnknownVariableType]
+
+from ksearch_referee.wire import Problem, Request
+
+_RUN = re.compile(r"^\s*def\s+run\s*\(", re.MULTILINE)
+
+
+class RequestInvalid(ValueError):
+    """A request that breaks the contract. `path` is where, as a JSON path (`$.problem.workloads[0]`)."""
+
+    def __init__(self, message: str, path: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+
+
+@cache
+def _validator(name: str) -> Draft202012Validator:
+    text = resources.files("ksearch_referee").joinpath("schemas", f"{name}.schema.json").read_text("utf-8")
+    return Draft202012Validator(json.loads(text))
+
+
+def _first_error(name: str, value: Any) -> tuple[str, str] | None:
+    """Return (message, JSON path) of the most telling violation, None when `value` is valid."""
+    errors: Iterator[ValidationError] = _validator(name).iter_errors(value)  # pyright: ignore[reportUnknownMemberType]
+    error = cast("ValidationError | None", best_match(errors))
+    if error is None:
+        return None
+    return str(error.message)[:500], error.json_path
+
+
+def _problem_faults(problem: Problem) -> Iterator[tuple[str, str]]:
+    definition = problem["definition"]
+    axes = definition["axes"]
+    for name, spec in [*definition["inputs"].items(), *definition["outputs"].items()]:
+        for axis in spec["shape"] or []:
+            if axis not in axes:
+                yield f"tensor '{name}' uses the axis '{axis}', which is not defined", "$.problem.definition"
+    for name, spec in definition["outputs"].items():
+        if name in definition["inputs"]:
+            yield f"'{name}' is an input and an output", "$.problem.definition.outputs"
+        if spec["shape"] is None:
+            yield f"output '{name}' is a scalar; an output is a tensor", "$.problem.definition.outputs"
+    if not definition["outputs"]:
+        yield "no outputs", "$.problem.definition.outputs"
+    if not _RUN.search(definition["reference"]):
+        yield "the reference has no top-level function 'run'", "$.problem.definition.reference"
+    variable = [axis for axis, spec in axes.items() if spec["type"] == "var"]
+    for index, workload in enumerate(problem["workloads"]):
+        missing = [f"axis '{axis}'" for axis in variable if axis not in workload["axes"]]
+        missing += [f"input '{name}'" for name in definition["inputs"] if name not in workload["inputs"]]
+        if missing:
+            yield f"workload {workload['uuid']} lacks {', '.join(missing)}", f"$.problem.workloads[{index}]"
+    if len({workload["uuid"] for workload in problem["workloads"]}) != len(problem["workloads"]):
+        yield "two workloads share a uuid", "$.problem.workloads"
+
+
+def _has_lone_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _faults(request: Request) -> Iterator[tuple[str, str]]:
+    yield from _problem_faults(request["problem"])
+    for role, kernel in (("kernel", request["kernel"]), ("incumbent", request["incumbent"])):
+        if kernel and len({file["path"] for file in kernel["files"]}) != len(kernel["files"]):
+            yield "file paths are not unique", f"$.{role}.files"
+        for index, file in enumerate(kernel["files"] if kernel else []):
+            if not file["content"].isascii() and _has_lone_surrogate(file["content"]):
+                yield "the content is not valid Unicode", f"$.{role}.files[{index}].content"
+
+
+def parse_request(value: object) -> Request:
+    """Check a decoded JSON value against the request contract.
+
+    Raises:
+        RequestInvalid: the first fault found.
+    """
+    error = _first_error("request", value)
+    if error is None:
+        request = cast("Request", value)
+        error = next(_faults(request), None)
+        if error is None:
+            return request
+    raise RequestInvalid(*error)
+
+
+def check_result(result: dict[str, Any]) -> None:
+    """Check that a result is what the contract promises.
+
+    Raises:
+        AssertionError: it is not; a defect of the referee.
+    """
+    error = _first_error("result", result)
+    if error is not None:
+        raise AssertionError(f"the referee wrote an invalid result at {error[1]}: {error[0]}")

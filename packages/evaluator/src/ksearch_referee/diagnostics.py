@@ -1,0 +1,35 @@
+"""What a compiler said, cut to what helps: the first error, where it is, and the lines around it."""
+
+import re
+
+from ksearch_referee.wire import SourceFile
+
+_ERROR = re.compile(r"^(?P<path>[^\s:]+):(?P<line>\d+):(?:(?P<column>\d+):)? (?:fatal )?error: (?P<text>.*)$")
+_LINKER = re.compile(r"undefined reference|multiple definition|ld returned|cannot find -l")
+_CONTEXT_LINES = 2
+_MAX_SNIPPET_LINES = 12
+
+
+def source_lines(files: list[SourceFile], path: str, line: int) -> str:
+    """Return the lines of a kernel's file around `line` (from 1), the line itself marked; empty for foreign files."""
+    content = next((file["content"] for file in files if file["path"] == path), None)
+    if content is None:
+        return ""
+    numbered = list(enumerate(content.splitlines(), start=1))
+    around = numbered[max(0, line - 1 - _CONTEXT_LINES) : line + _CONTEXT_LINES]
+    return "\n".join(f"{'>' if number == line else ' '} {number:4} | {text[:200]}" for number, text in around)
+
+
+def first_error(log: str, files: list[SourceFile]) -> tuple[str, str]:
+    """Return (one line, source lines) of the first error in a compiler's log.
+
+    Without an error that has a place, the linker's complaint or the last line stands for it.
+    """
+    lines = log.splitlines()
+    for line in lines:
+        match = _ERROR.match(line)
+        if match is not None:
+            where = f"{match['path']}:{match['line']}"
+            return f"{where}: error: {match['text']}", source_lines(files, match["path"], int(match["line"]))
+    complaint = next((line for line in lines if _LINKER.search(line)), lines[-1] if lines else "no output")
+    return complaint[:500], "\n".join(lines[-_MAX_SNIPPET_LINES:])

@@ -1,0 +1,97 @@
+"""The driver: takes one request through the phases and always comes back with a result."""
+
+import sys
+import traceback
+from typing import Any
+
+from ksearch_referee import contract, report
+from ksearch_referee.checking import check
+from ksearch_referee.dtypes import DtypeError
+from ksearch_referee.failures import InfraError, KernelFailure, TimeUp
+from ksearch_referee.inputs import InputError, generate_inputs
+from ksearch_referee.preparation import Workers, prepare
+from ksearch_referee.session import GenerateInputs, Session
+from ksearch_referee.static import check_device, check_kernel
+from ksearch_referee.timing import time_workload
+
+
+def _correctness(session: Session) -> Workers:
+    """Run the phases that may share the host with other judges; return the workers, ready to be timed."""
+    mode = session.settings["mode"]
+    with session.slot.shared() as waited_s:
+        session.total.exclude(waited_s)
+        session.phase = "build"
+        workers = prepare(session)
+        if mode == "compile":
+            return workers
+        session.phase = "smoke"
+        check(session, workers, [min(session.records, key=lambda record: record.layout.nbytes)], "smoke", 1)
+        session.phase = "correctness"
+        check(session, workers, session.records, "correctness", session.settings["correctness"]["trials"])
+    return workers
+
+
+def _phases(session: Session) -> None:
+    check_device(session.request["device"])
+    session.lay_out()
+    check_kernel(session.request["kernel"], session.definition)
+    workers = _correctness(session)
+    if session.settings["mode"] == "benchmark":
+        session.phase = "timing"
+        for record in session.records:
+            time_workload(session, workers, record)
+        session.phase = "postcheck"
+        order: list[int] = session.rng("postcheck").permutation(len(session.records)).tolist()
+        with session.slot.shared() as waited_s:
+            session.total.exclude(waited_s)
+            check(session, workers, [session.records[i] for i in order], "postcheck", 1)
+    session.phase = "done"
+
+
+def _time_up(session: Session) -> report.Failure:
+    """Return whose fault it is that `limits.totalMs` ran out: the kernel's, when it used half of it or more."""
+    total_ms = session.settings["limits"]["totalMs"]
+    kernel_s = session.kernel.used_s if session.kernel else 0.0
+    if kernel_s >= total_ms / 2_000:
+        return KernelFailure("timeout", f"the kernel used {kernel_s:.1f} s of the {total_ms} ms for everything")
+    return InfraError(
+        f"{total_ms} ms are too little for this problem here: {session.phase} was cut off with {kernel_s:.1f} s"
+        " spent in the kernel"
+    )
+
+
+def _ending(session: Session) -> report.Failure | None:
+    """Run the phases; return what ended them early."""
+    try:
+        _phases(session)
+    except (KernelFailure, InfraError) as failure:
+        return failure
+    except TimeUp:
+        return _time_up(session)
+    except (DtypeError, InputError) as error:
+        return InfraError(f"the problem cannot be run here: {error}")
+    except Exception as error:  # noqa: BLE001 - the outermost boundary: a defect of ours is told, and judges no kernel
+        traceback.print_exc(file=sys.stderr)
+        return InfraError(f"a defect of the referee: {type(error).__name__}: {error}")
+    return None
+
+
+def judge(request: object, generate: GenerateInputs = generate_inputs) -> dict[str, Any]:
+    """Judge one kernel.
+
+    Args:
+        request: a decoded `EvaluationRequest`.
+        generate: draws a workload's inputs.
+
+    Returns:
+        A `Verdict`, whatever the kernel did.
+
+    Raises:
+        RequestInvalid: the request breaks the contract.
+    """
+    session = Session(contract.parse_request(request), generate)
+    with session.cleanup:
+        failure = _ending(session)
+        result = report.result_of(session, failure)
+    contract.check_result(result)
+    return result

@@ -1,0 +1,73 @@
+"""Facts about this host that a verdict records."""
+
+import importlib.metadata
+import os
+import platform
+import re
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ksearch_referee import __version__
+from ksearch_referee.failures import InfraError
+from ksearch_referee.toolchain import Toolchain
+
+_FALLBACK_CACHE_BYTES = 32 << 20
+_MAX_FLUSH_BYTES = 128 << 20
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def cache_folder() -> Path:
+    """Return the folder of built objects and locks: `$KSEARCH_REFEREE_CACHE`, or one per user in the temp folder.
+
+    Raises:
+        InfraError: it belongs to another user, who could plant objects in it.
+    """
+    named = os.environ.get("KSEARCH_REFEREE_CACHE")
+    folder = Path(named) if named else Path(tempfile.gettempdir()) / f"ksearch-referee-{os.getuid()}"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.stat().st_uid != os.getuid():
+        raise InfraError(f"the cache folder {folder} belongs to another user; name one in KSEARCH_REFEREE_CACHE")
+    return folder
+
+
+@cache
+def cpu_model() -> str:
+    """Return the CPU's marketing name, or the machine's architecture."""
+    match = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE)
+    return match[1] if match else platform.machine()
+
+
+def flush_bytes() -> int:
+    """Return the size of a buffer a quarter larger than the last-level cache, at most 128 MiB."""
+    sizes = [_FALLBACK_CACHE_BYTES]
+    found = [path.read_text("ascii").strip() for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
+    sizes = [int(text[:-1]) * _UNITS[text[-1]] for text in found if text[-1:] in _UNITS] or sizes
+    return min(max(sizes) * 5 // 4, _MAX_FLUSH_BYTES)
+
+
+def package_version(name: str) -> str | None:
+    """Return the version of an installed distribution, None without it; never imports it."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def describe(toolchain: Toolchain | None, isolation: list[str]) -> dict[str, Any]:
+    """Return the `env` object of a result."""
+    return {
+        "gpu": None,
+        "gpuCount": 0,
+        "cpu": cpu_model(),
+        "cpuCount": len(os.sched_getaffinity(0)),
+        "os": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "numpy": package_version("numpy"),
+        "torch": package_version("torch"),
+        "compiler": toolchain.version if toolchain else None,
+        "compilerFlags": list(toolchain.flags) if toolchain else [],
+        "harnessVersion": __version__,
+        "isolation": isolation,
+    }

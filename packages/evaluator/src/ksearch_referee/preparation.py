@@ -1,0 +1,104 @@
+"""The build phase: compilers run while the workers start; then every kernel is loaded into a worker of its own."""
+
+from dataclasses import dataclass
+
+from ksearch_referee.build import Build
+from ksearch_referee.environment import cache_folder
+from ksearch_referee.failures import Guard, InfraError, KernelFailure
+from ksearch_referee.loading import array_framework, load_kernel, load_reference
+from ksearch_referee.runner import Runner
+from ksearch_referee.session import Session
+from ksearch_referee.toolchain import find_toolchain
+from ksearch_referee.wire import Kernel
+
+
+@dataclass
+class Workers:
+    """The three processes of a judgement. An incumbent that fails drops out: that is not the candidate's fault."""
+
+    kernel: Runner
+    reference: Runner
+    incumbent: Runner | None
+
+
+def reference_failed(failure: KernelFailure) -> InfraError:
+    """Return the reference's failure as what it is: the problem's fault, not the kernel's."""
+    return InfraError(f"the problem's reference failed: {failure.message}\n{failure.detail}".strip())
+
+
+def drop_incumbent(session: Session, workers: Workers, failure: KernelFailure) -> None:
+    """Go on without the incumbent and say why."""
+    evidence = f"no comparison with the incumbent: {failure.message}"
+    session.guards.append(Guard("K02", "warn", evidence[:1_000]))
+    workers.incumbent = None
+
+
+def _start_build(session: Session, kernel: Kernel | None) -> Build | None:
+    if kernel is None or kernel["language"] != "cpp":
+        return None
+    session.toolchain = find_toolchain()
+    build = Build(kernel, session.toolchain, cache_folder(), session.settings["limits"])
+    session.cleanup.callback(build.close)
+    return build
+
+
+def _start_workers(session: Session, with_incumbent: bool) -> Workers:
+    workers = Workers(
+        reference=session.start_worker("reference"),
+        kernel=session.start_worker("kernel"),
+        incumbent=session.start_worker("incumbent") if with_incumbent else None,
+    )
+    session.kernel = workers.kernel
+    return workers
+
+
+def _greet(session: Session, workers: Workers) -> None:
+    """Wait until the workers are up, before any of them holds foreign code.
+
+    Raises:
+        InfraError: one does not start: this host, or `limits.memoryMb`, is at fault.
+    """
+    for runner in (workers.reference, workers.kernel, workers.incumbent):
+        if runner is not None:
+            try:
+                session.isolation = runner.greet()
+            except KernelFailure as failure:
+                raise InfraError(f"a worker did not start: {failure.message}\n{failure.detail}".strip()) from None
+
+
+def _load_candidate(session: Session, runner: Runner, build: Build | None, framework: str) -> None:
+    library = None
+    if build is not None:
+        try:
+            library = build.wait(session.total)
+        finally:
+            session.build_log, session.build_log_cut = build.log, build.log_cut
+            session.build_ms = build.build_ms
+    load_kernel(runner, session.request["kernel"], session.definition, library, framework, session.flush_bytes)
+
+
+def prepare(session: Session) -> Workers:
+    """Build and load the candidate, the reference and, when times will be taken, the incumbent.
+
+    Raises:
+        KernelFailure: the candidate does not build or load.
+        InfraError: the reference does not load, or this host lacks a compiler or torch.
+    """
+    framework = array_framework(session.definition)
+    incumbent = session.request["incumbent"] if session.settings["mode"] == "benchmark" else None
+    workers = _start_workers(session, incumbent is not None)
+    build = _start_build(session, session.request["kernel"])
+    incumbent_build = _start_build(session, incumbent)
+    _greet(session, workers)
+    try:
+        load_reference(workers.reference, session.definition, framework, session.flush_bytes)
+    except KernelFailure as failure:
+        raise reference_failed(failure) from None
+    _load_candidate(session, workers.kernel, build, framework)
+    if incumbent and workers.incumbent:
+        try:
+            library = incumbent_build.wait(session.total) if incumbent_build else None
+            load_kernel(workers.incumbent, incumbent, session.definition, library, framework, session.flush_bytes)
+        except KernelFailure as failure:
+            drop_incumbent(session, workers, failure)
+    return workers

@@ -1,0 +1,112 @@
+"""The result: a session and how it ended, as JSON that the contract's schema accepts."""
+
+import hashlib
+import json
+from typing import Any
+
+from ksearch_referee import feedback
+from ksearch_referee.compare import measured
+from ksearch_referee.environment import describe
+from ksearch_referee.failures import Guard, InfraError, KernelFailure
+from ksearch_referee.session import Record, Session
+from ksearch_referee.statistics import geomean, point, ratio_interval, summary
+from ksearch_referee.wire import Kernel
+
+Failure = KernelFailure | InfraError
+
+_MAX_MESSAGE_CHARS = 2_000
+
+
+def kernel_digest(kernel: Kernel) -> str:
+    """Return the kernel's id: `ker_` and 16 hex digits of its canonical JSON (packages/domain/src/kernel.ts)."""
+    canonical = json.dumps(kernel, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return f"ker_{hashlib.sha256(canonical.encode()).hexdigest()[:16]}"
+
+
+def _workload(record: Record, session: Session) -> dict[str, Any]:
+    comparison, times = record.comparison, record.times
+    statistic = session.settings["timing"]["statistic"]
+    correctness = comparison and {
+        "trials": record.trials,
+        "checkedTimed": record.checked_timed,
+        "maxAbs": measured(comparison.max_abs),
+        "maxRel": measured(comparison.max_rel),
+        "rmsRel": measured(comparison.rms_rel),
+        "matchedRatio": comparison.matched_ratio,
+        "bad": comparison.bad,
+    }
+    return {
+        "id": record.workload["uuid"],
+        "axes": record.workload["axes"],
+        "status": record.status,
+        "correctness": correctness,
+        "call": summary(times.kernel) if times else None,
+        "device": None,
+        "referenceCall": summary(times.reference) if times else None,
+        "incumbentCall": summary(times.incumbent) if times and times.incumbent else None,
+        "floorNs": None,
+        "speedup": point(times.reference, statistic) / point(times.kernel, statistic) if times else None,
+    }
+
+
+def _scores(session: Session) -> dict[str, Any]:
+    """Return `score` and `aggregate` of a passed benchmark; both null without times."""
+    timed = [record.times for record in session.records if record.times is not None]
+    if not timed:
+        return {"score": None, "aggregate": None}
+    statistic, name = session.settings["timing"]["statistic"], session.settings["aggregate"]
+    kernel, reference = [t.kernel for t in timed], [t.reference for t in timed]
+    rng = session.rng("bootstrap")
+    score = ratio_interval(reference, kernel, statistic, name, rng, paired=False)
+    speedups = [point(r, statistic) / point(k, statistic) for r, k in zip(reference, kernel, strict=True)]
+    versus = None
+    incumbent = [t.incumbent for t in timed]
+    if all(len(i) == len(k) for i, k in zip(incumbent, kernel, strict=True)):
+        versus = ratio_interval(incumbent, kernel, statistic, "geomean_speedup", rng, paired=True)
+    aggregate = {
+        "geomeanSpeedup": geomean(speedups),
+        "meanSpeedup": sum(speedups) / len(speedups),
+        "geomeanCallNs": max(1, round(geomean([point(k, statistic) for k in kernel]))),
+        "geomeanReferenceNs": max(1, round(geomean([point(r, statistic) for r in reference]))),
+        "vsIncumbent": versus,
+    }
+    return {"score": {"name": name, **score}, "aggregate": aggregate}
+
+
+def _guard(guard: Guard) -> dict[str, str]:
+    return {"id": guard.id, "level": guard.level, "evidence": feedback.one_line(guard.evidence)}
+
+
+def result_of(session: Session, failure: Failure | None) -> dict[str, Any]:
+    """Write the result of a judgement that passed (`failure` None) or ended early."""
+    run_log, run_cut = session.kernel.log() if session.kernel else ("", False)
+    workloads = [_workload(record, session) for record in session.records]
+    guards = list(session.guards)
+    if isinstance(failure, KernelFailure) and failure.guard:
+        guards.append(failure.guard)
+    status = "passed" if failure is None else failure.status if isinstance(failure, KernelFailure) else "infra_error"
+    if failure is None:
+        ending = _scores(session)
+    else:
+        message = failure.message if isinstance(failure, KernelFailure) else str(failure)
+        ending = {"message": feedback.one_line(message)[:_MAX_MESSAGE_CHARS]}
+    return {
+        "schema": "ksearch.result/1",
+        "requestId": session.request["requestId"],
+        "device": session.request["device"],
+        "status": status,
+        "phase": session.phase,
+        "workloads": workloads,
+        "guards": [_guard(guard) for guard in guards],
+        "logs": {
+            "build": feedback.plain(session.build_log),
+            "run": feedback.plain(run_log),
+            "feedback": feedback.write(status, failure, session.records, workloads, run_log),
+            "truncated": run_cut or session.build_log_cut,
+        },
+        "env": describe(session.toolchain, session.isolation),
+        "usage": session.usage(),
+        "seed": session.seed,
+        "kernelDigest": kernel_digest(session.request["kernel"]),
+        **ending,
+    }

@@ -1,0 +1,201 @@
+"""The driver's handle on one worker process: start, exchange frames within a deadline, pause, kill.
+
+A worker runs only during an exchange: between two exchanges its whole process group is stopped, so that nothing of one
+kernel runs while another is timed. Whatever a worker does (exit, crash, hang, lie) ends as a `KernelFailure`.
+"""
+
+import contextlib
+import os
+import resource
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ksearch_referee.arena import Arena
+from ksearch_referee.budget import Budget
+from ksearch_referee.failures import Guard, KernelFailure, TimeUp
+from ksearch_referee.frames import ChannelClosed, Frame, FrameInvalid, FrameReader, send_frame
+from ksearch_referee.wire import Limits
+
+_MAX_FILE_BYTES = 16 << 20
+_SEND_TIMEOUT_S = 5.0
+_EXIT_GRACE_S = 0.5
+_MIN_START_S = 20.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A worker's answer, and the driver's own times around it."""
+
+    frame: Frame
+    wall_ns: int
+    cpu_ns: int
+
+
+def worker_environment(folder: Path) -> dict[str, str]:
+    """Return all that a worker gets for an environment. Idle threads sleep: their spinning would disturb others."""
+    threads = str(len(os.sched_getaffinity(0)))
+    return {
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "LC_ALL": "C.UTF-8",
+        "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "OMP_WAIT_POLICY": "passive",
+        "KMP_BLOCKTIME": "0",
+        "OPENBLAS_THREAD_TIMEOUT": "20",  # spin for 2^20 cycles (0.4 ms), not 2^26
+        # Freed memory stays with the process: else a numpy reference pays page faults for its temporaries in some calls.
+        "MALLOC_MMAP_THRESHOLD_": "1000000000",
+        "MALLOC_TRIM_THRESHOLD_": "1000000000",
+    }
+
+
+class Runner:
+    """One worker. `role` names it in messages: `kernel`, `reference` or `incumbent`."""
+
+    def __init__(self, role: str, arena_bytes: int, limits: Limits, total: Budget) -> None:
+        self.role = role
+        self.arena = Arena(arena_bytes)
+        self.folder = Path(tempfile.mkdtemp(prefix="ksearch-worker-"))
+        self.kernel_folder = self.folder / "kernel"
+        self.allowance_s = max(_MIN_START_S, limits["buildMs"] / 1_000)
+        self.used_s = 0.0
+        self._log_bytes = limits["logBytes"]
+        self._total = total
+        self._exit: str | None = None
+        self._process = self._start(limits)
+        self._pidfd = os.pidfd_open(self._process.pid)
+        self._reader = FrameReader(self._channel, self._pidfd)
+
+    def _start(self, limits: Limits) -> subprocess.Popen[bytes]:
+        work = self.folder / "work"
+        work.mkdir()
+        self.kernel_folder.mkdir()
+        self._channel, theirs = socket.socketpair()
+        self._channel.settimeout(_SEND_TIMEOUT_S)
+        arguments = ["-I", "-B", "-u", "-m", "ksearch_referee.worker", str(theirs.fileno()), str(self.arena.descriptor)]
+        with theirs, (self.folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                env=worker_environment(work),
+                cwd=work,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(theirs.fileno(), self.arena.descriptor),
+                start_new_session=True,
+            )
+        resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (_MAX_FILE_BYTES, _MAX_FILE_BYTES))
+        if limits["memoryMb"] is not None:
+            address_space = (limits["memoryMb"] << 20) + self.arena.nbytes
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (address_space, address_space))
+        return process
+
+    def exchange(self, operation: str, **fields: Any) -> Answer:
+        """Ask the worker for one operation and wait for its answer; afterwards its process group is stopped.
+
+        Raises:
+            KernelFailure: `runtime_error` or `timeout`; the worker is dead unless the kernel merely raised.
+            TimeUp: `limits.totalMs` ran out first.
+        """
+        nonce = secrets.token_hex(16)
+        wait_s = min(self.allowance_s, self._total.remaining_s)
+        self._signal_group(signal.SIGCONT)
+        cpu_ns = self._cpu_ns()
+        started = time.perf_counter_ns()
+        try:
+            send_frame(self._channel, {"op": operation, "nonce": nonce, **fields})
+            frame = self._reader.read(time.monotonic() + wait_s)
+        except ChannelClosed:
+            raise self._ended() from None
+        except TimeoutError:
+            self.used_s += wait_s
+            self.close()
+            if wait_s < self.allowance_s:
+                raise TimeUp from None
+            raise KernelFailure("timeout", f"the {self.role} did not answer within {wait_s:.1f} s") from None
+        except FrameInvalid as error:
+            raise self._forged(str(error)) from None
+        wall_ns = time.perf_counter_ns() - started
+        cpu_ns = self._cpu_ns() - cpu_ns
+        self._signal_group(signal.SIGSTOP)
+        self.used_s += wall_ns / 1e9
+        self.allowance_s = max(0.0, self.allowance_s - wall_ns / 1e9)
+        if not isinstance(frame.get("nonce"), str) or not secrets.compare_digest(frame["nonce"], nonce):
+            raise self._forged("an answer without the nonce of its request")
+        if self._reader.pending:
+            raise self._forged("bytes that answer no request")
+        if "error" in frame:
+            raise self._raised(frame["error"])
+        return Answer(frame, wall_ns, cpu_ns)
+
+    def greet(self) -> list[str]:
+        """Wait until the worker is up; return the isolation measures that hold for it.
+
+        Raises:
+            KernelFailure: it does not start.
+        """
+        return ["process", "empty-env", "rlimits", *self.exchange("hello").frame["isolation"]]
+
+    @property
+    def thread_count(self) -> int:
+        """Threads of the worker process, as the kernel of the operating system counts them."""
+        return len(os.listdir(f"/proc/{self._process.pid}/task"))  # noqa: PTH208 - called between timed calls
+
+    def log(self) -> tuple[str, bool]:
+        """Return what the worker printed, cut to `limits.logBytes`, and whether something was cut."""
+        with (self.folder / "log").open("rb") as log:
+            text = log.read(self._log_bytes + 1)
+        return text[: self._log_bytes].decode("utf-8", "replace"), len(text) > self._log_bytes
+
+    def close(self) -> None:
+        """Kill the worker and all that it started. Idempotent."""
+        if self._exit is None:
+            self._signal_group(signal.SIGKILL)
+            code = self._process.wait()
+            self._exit = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+            os.close(self._pidfd)
+            self._channel.close()
+            self.arena.close()
+
+    def remove(self) -> None:
+        """Kill the worker and delete its folder."""
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+    def _cpu_ns(self) -> int:
+        """CPU time of the worker, all threads: the clock that `clock_getcpuclockid(3)` names; 0 once it is gone."""
+        try:
+            return time.clock_gettime_ns((~self._process.pid << 3) | 2)
+        except OSError:
+            return 0
+
+    def _ended(self) -> KernelFailure:
+        ended_alone = bool(select.select([self._pidfd], [], [], _EXIT_GRACE_S)[0])
+        self.close()
+        what = self._exit if ended_alone else "closed its channel to the referee"
+        return KernelFailure("runtime_error", f"the process of the {self.role} {what}", self.log()[0][-2_000:])
+
+    def _forged(self, evidence: str) -> KernelFailure:
+        self.close()
+        message = f"the process of the {self.role} wrote to the referee's channel: {evidence}"
+        return KernelFailure("runtime_error", message, guard=Guard("X29", "warn", message))
+
+    def _raised(self, error: object) -> KernelFailure:
+        told: dict[str, Any] = error if isinstance(error, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+        message = f"the {self.role} raised {told.get('type')!s:.100}: {told.get('message')!s:.800}"
+        return KernelFailure("runtime_error", message, str(told.get("traceback", ""))[:4_000])

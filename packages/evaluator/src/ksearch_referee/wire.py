@@ -1,0 +1,107 @@
+"""Static types of the request: what `schemas/request.schema.json` has already checked. Never checked twice."""
+
+from typing import Any, Literal, TypedDict
+
+
+class TensorSpec(TypedDict):
+    """`shape` None is a scalar passed by value; `[]` is a 0-d tensor."""
+
+    shape: list[str] | None
+    dtype: str
+
+
+class Definition(TypedDict):
+    """What a problem computes; `reference` is Python source with a top-level `run`."""
+
+    name: str
+    axes: dict[str, dict[str, Any]]
+    inputs: dict[str, TensorSpec]
+    outputs: dict[str, TensorSpec]
+    reference: str
+
+
+class Workload(TypedDict):
+    """One set of axis values and the sources of its inputs."""
+
+    uuid: str
+    axes: dict[str, int]
+    inputs: dict[str, dict[str, Any]]
+
+
+class Problem(TypedDict):
+    """A definition and the workloads it is judged on."""
+
+    definition: Definition
+    workloads: list[Workload]
+
+
+class SourceFile(TypedDict):
+    """One file of a kernel; `path` is a plain relative POSIX path."""
+
+    path: str
+    content: str
+
+
+class Kernel(TypedDict):
+    """A complete solution of one problem; `entryPoint` is `file::symbol`."""
+
+    definition: str
+    language: Literal["cpp", "python", "triton", "cuda"]
+    entryPoint: str
+    binding: Literal["c-abi", "python", "torch"]
+    destinationPassing: bool
+    files: list[SourceFile]
+
+
+class CorrectnessSettings(TypedDict):
+    """Tolerances of spec/backends.md 8.4."""
+
+    trials: int
+    rtol: float
+    atol: float
+    bound: Literal["max", "sum"]
+    matchedRatio: float
+    rmsRel: float | None
+    checkTimed: Literal["all", "none"]
+
+
+class TimingSettings(TypedDict):
+    """How a workload is timed; `iterations` is a fixed count, so that a candidate cannot steer it."""
+
+    warmup: int
+    iterations: int
+    inputs: Literal["fresh", "same"]
+    flushCache: bool
+    statistic: Literal["median", "mean"]
+
+
+class Limits(TypedDict):
+    """Upper bounds; `memoryMb` (MiB of address space) holds for each worker, `processes` is not enforced yet."""
+
+    buildMs: int
+    workloadMs: int
+    totalMs: int
+    logBytes: int
+    memoryMb: int | None
+    processes: int
+
+
+class Settings(TypedDict):
+    """Everything of a judgement that is policy."""
+
+    mode: Literal["compile", "test", "benchmark"]
+    correctness: CorrectnessSettings
+    timing: TimingSettings
+    aggregate: Literal["geomean_speedup", "mean_speedup"]
+    limits: Limits
+
+
+class Request(TypedDict):
+    """One evaluation: one candidate, one device, everything inline."""
+
+    requestId: str
+    problem: Problem
+    kernel: Kernel
+    incumbent: Kernel | None
+    settings: Settings
+    device: str

@@ -1,0 +1,1 @@
+"""The untrusted process: runs kernels, and is never believed."""

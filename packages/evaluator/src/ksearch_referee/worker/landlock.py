@@ -1,0 +1,72 @@
+"""A Landlock ruleset: which files a worker may read, and that it may write only below its own folder.
+
+Other kernels' built objects, the locks, the referee's own code and the user's files are out of reach even where the
+worker has the driver's uid. Numbers: `linux/landlock.h`; system calls have the same numbers on every architecture.
+"""
+
+import ctypes
+import os
+import stat
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_VERSION_FLAG = 1
+_RULE_PATH_BENEATH = 1
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 1 << 1, 1 << 2, 1 << 3
+_CHANGES = sum(1 << bit for bit in range(4, 13))  # remove and make: files, folders, links, sockets, devices
+_REFER, _TRUNCATE = 1 << 13, 1 << 14  # from versions 2 and 3
+_READ = _EXECUTE | _READ_FILE | _READ_DIR
+_FILE_RIGHTS = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
+_SYSTEM_FOLDERS = ("/usr", "/lib", "/lib64", "/bin", "/opt", "/etc", "/proc", "/sys", "/dev")
+_WRITABLE_DEVICES = ("/dev/null", "/dev/shm")  # noqa: S108 - shared memory, as multiprocessing uses it
+
+
+def _rights(version: int) -> int:
+    """Return every right that this kernel can refuse."""
+    return _READ | _WRITE_FILE | _CHANGES | (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
+
+
+def _readable() -> Iterator[str]:
+    """Yield the system's folders, the interpreter's and those that it imports from."""
+    yield from _SYSTEM_FOLDERS
+    yield from (sys.prefix, sys.base_prefix)
+    yield from sys.path
+
+
+def _allow(libc: ctypes.CDLL, ruleset: int, path: str, rights: int) -> None:
+    """Add a rule for `path` and all below it; a path that does not exist needs none."""
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        rights &= _FILE_RIGHTS
+    libc.syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, struct.pack("=Qi", rights, descriptor), 0)
+    os.close(descriptor)
+
+
+def confine_files(libc: ctypes.CDLL, folder: Path) -> bool:
+    """Restrict this process and all that it starts; False where the kernel has no Landlock. Needs `no_new_privs`.
+
+    Args:
+        libc: the C library.
+        folder: the worker's own folder: readable, and writable below `work`.
+    """
+    version = libc.syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)
+    if version < 1:
+        return False
+    every = _rights(version)
+    attributes = struct.pack("=Q", every)
+    ruleset = libc.syscall(_CREATE_RULESET, attributes, len(attributes), 0)
+    if ruleset < 0:
+        return False
+    for path in (*_readable(), str(folder)):
+        _allow(libc, ruleset, path, _READ)
+    for path in (*_WRITABLE_DEVICES, str(folder / "work")):
+        _allow(libc, ruleset, path, every)
+    restricted = libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0
+    os.close(ruleset)
+    return restricted

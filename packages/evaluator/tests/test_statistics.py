@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from ksearch_referee.statistics import geomean, point, ratio_interval, summary
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+def test_summary_is_in_whole_nanoseconds() -> None:
+    found = summary([10, 20, 30, 41])
+    assert found == {"n": 4, "medianNs": 25, "meanNs": 25, "stdNs": 12, "minNs": 10, "p90Ns": 38}
+    assert summary([0])["medianNs"] == 1, "a time is never zero: a ratio must exist"
+
+
+def test_aggregates() -> None:
+    reference, kernel = [[100] * 5, [800] * 5], [[50] * 5, [100] * 5]  # ratios 2 and 8
+    assert geomean([2, 8]) == pytest.approx(4)
+    assert point([1, 2, 9], "mean") == 4
+    for name, want in (("geomean_speedup", 4), ("mean_speedup", 5)):
+        found = ratio_interval(reference, kernel, "median", name, rng(), paired=False)  # pyright: ignore[reportArgumentType]
+        assert found["value"] == found["low"] == found["high"] == pytest.approx(want)
+
+
+def test_the_interval_is_repeatable_and_holds_one_for_equal_kernels() -> None:
+    noise = np.random.default_rng(1)
+    a, b = noise.normal(1e6, 1e5, (2, 3, 40)).astype(int).tolist()
+    found = ratio_interval(a, b, "median", "geomean_speedup", rng(), paired=True)
+    assert found == ratio_interval(a, b, "median", "geomean_speedup", rng(), paired=True)
+    assert found["low"] < 1 < found["high"]
+
+
+def test_pairing_removes_what_both_share() -> None:
+    drift = np.linspace(1e6, 9e6, 40)
+    a, b = [(drift * 1.1).astype(int).tolist()], [drift.astype(int).tolist()]
+    paired = ratio_interval(a, b, "mean", "geomean_speedup", rng(), paired=True)
+    unpaired = ratio_interval(a, b, "mean", "geomean_speedup", rng(), paired=False)
+    assert paired["high"] - paired["low"] < 0.01 < unpaired["high"] - unpaired["low"]
