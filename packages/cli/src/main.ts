@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --disable-warning=ExperimentalWarning
+#!/usr/bin/env -S node --disable-warning=ExperimentalWarning --max-semi-space-size=8
 import { asAppError } from "@ksearch/domain";
 import { note, paint, printJson } from "./output.ts";
 import { program } from "./program.ts";

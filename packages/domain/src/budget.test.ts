@@ -32,12 +32,19 @@ test("the worst case is whole and covers every answer within its bounds", () => 
   const tokens = fc.nat({ max: 200_000 });
   const cost = fc.nat({ max: 80_000_000 });
   fc.assert(
-    fc.property(fc.string({ maxLength: 4_000 }), tokens, cost, cost, fc.double({ min: 0, max: 1, noNaN: true }), (text, most, input, output, part) => {
-      const priced = { inputMicroUsd: input, cachedInputMicroUsd: Math.floor(input / 10), outputMicroUsd: output };
-      const worst = worstCaseMicroUsd(text, most, priced);
-      const sent = estimateTokens(text);
-      const actual = costMicroUsd(usage(sent, Math.floor(sent * part), Math.floor(most * part)), priced);
-      return Number.isInteger(worst) && Number.isInteger(actual) && actual <= worst;
-    }),
+    fc.property(
+      fc.string({ maxLength: 4_000 }),
+      tokens,
+      cost,
+      cost,
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      (text, most, input, output, part) => {
+        const priced = { inputMicroUsd: input, cachedInputMicroUsd: Math.floor(input / 10), outputMicroUsd: output };
+        const worst = worstCaseMicroUsd(text, most, priced);
+        const sent = estimateTokens(text);
+        const actual = costMicroUsd(usage(sent, Math.floor(sent * part), Math.floor(most * part)), priced);
+        return Number.isInteger(worst) && Number.isInteger(actual) && actual <= worst;
+      },
+    ),
   );
 });

@@ -20,7 +20,10 @@ export type ModelPrice = { inputMicroUsd: number; cachedInputMicroUsd: number; o
 /** What a call cost, whole micro-dollars, rounded up. Reasoning tokens are part of the output tokens. */
 export function costMicroUsd(usage: Usage, price: ModelPrice): number {
   const fresh = Math.max(0, usage.inputTokens - usage.cachedInputTokens);
-  const total = fresh * price.inputMicroUsd + usage.cachedInputTokens * price.cachedInputMicroUsd + usage.outputTokens * price.outputMicroUsd;
+  const total =
+    fresh * price.inputMicroUsd +
+    usage.cachedInputTokens * price.cachedInputMicroUsd +
+    usage.outputTokens * price.outputMicroUsd;
   return Math.ceil(total / 1_000_000);
 }
 
@@ -30,6 +33,12 @@ export const estimateTokens = (text: string): number => Math.ceil(text.length / 
 /** The most that a call can cost: what is reserved before it is sent. */
 export const worstCaseMicroUsd = (promptText: string, maxOutputTokens: number, price: ModelPrice): number =>
   costMicroUsd(
-    { inputTokens: estimateTokens(promptText), cachedInputTokens: 0, outputTokens: maxOutputTokens, reasoningTokens: 0, estimated: true },
+    {
+      inputTokens: estimateTokens(promptText),
+      cachedInputTokens: 0,
+      outputTokens: maxOutputTokens,
+      reasoningTokens: 0,
+      estimated: true,
+    },
     price,
   );

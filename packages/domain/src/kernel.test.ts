@@ -38,10 +38,23 @@ test.each([
   expect(kernelId({ ...kernel, ...change })).not.toBe(kernelId(kernel));
 });
 
-test.each(["../a", "/a", "a/../b", "a//b", "a\\b", ".ssh/id", "a/", "", "a b", "~/a", "c:x", "a\n", "x".repeat(121), "./a", "a/./b"])(
-  "the path %j is refused",
-  (path) => expect(FilePath.safeParse(path).success).toBe(false),
-);
+test.each([
+  "../a",
+  "/a",
+  "a/../b",
+  "a//b",
+  "a\\b",
+  ".ssh/id",
+  "a/",
+  "",
+  "a b",
+  "~/a",
+  "c:x",
+  "a\n",
+  "x".repeat(121),
+  "./a",
+  "a/./b",
+])("the path %j is refused", (path) => expect(FilePath.safeParse(path).success).toBe(false));
 
 test.each(["kernel.cpp", "include/a-b_c.1.h", "0"])("the path %j passes", (path) =>
   expect(FilePath.safeParse(path).success).toBe(true),
@@ -49,13 +62,23 @@ test.each(["kernel.cpp", "include/a-b_c.1.h", "0"])("the path %j passes", (path)
 
 test("two files of one path are refused", () => {
   const [file] = sampleKernel().files;
-  expect(Kernel.safeParse({ ...sampleKernel(), files: [file, file] }).error?.message).toContain("file paths are unique");
+  expect(Kernel.safeParse({ ...sampleKernel(), files: [file, file] }).error?.message).toContain(
+    "file paths are unique",
+  );
 });
 
-test.each(["../../etc/x.py::run", "/x.cpp::run", "other.cpp::run"])("the entry %s must be one of the files", (entryPoint) => {
-  expect(Kernel.safeParse({ ...sampleKernel(), entryPoint }).error?.message).toContain("the entry's file is among the files");
-});
+test.each(["../../etc/x.py::run", "/x.cpp::run", "other.cpp::run"])(
+  "the entry %s must be one of the files",
+  (entryPoint) => {
+    expect(Kernel.safeParse({ ...sampleKernel(), entryPoint }).error?.message).toContain(
+      "the entry's file is among the files",
+    );
+  },
+);
 
-test.each(["kernel.cpp", "kernel.cpp::", "kernel.cpp::9", "kernel.cpp::run;x"])("%j is no entry point", (entryPoint) => {
-  expect(Kernel.safeParse({ ...sampleKernel(), entryPoint }).success).toBe(false);
-});
+test.each(["kernel.cpp", "kernel.cpp::", "kernel.cpp::9", "kernel.cpp::run;x"])(
+  "%j is no entry point",
+  (entryPoint) => {
+    expect(Kernel.safeParse({ ...sampleKernel(), entryPoint }).success).toBe(false);
+  },
+);

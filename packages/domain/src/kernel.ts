@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { sha256Hex, canonicalJson } from "./digest.ts";
+import { canonicalJson, sha256Hex } from "./digest.ts";
 
 export const Language = z.enum(["cpp", "python", "triton", "cuda"]);
 export type Language = z.infer<typeof Language>;

@@ -4,17 +4,36 @@ import { sampleProblem } from "../test/samples.ts";
 import { cPrototype, Definition, Problem, problemDigest, variableAxes } from "./problem.ts";
 
 const complaint = (problem: object): string => Problem.safeParse(problem).error?.message ?? "accepted";
-const withDefinition = (change: object) => ({ ...sampleProblem(), definition: { ...sampleProblem().definition, ...change } });
+const withDefinition = (change: object) => ({
+  ...sampleProblem(),
+  definition: { ...sampleProblem().definition, ...change },
+});
 
 test("a whole problem is accepted, unchanged", () => expect(Problem.parse(sampleProblem())).toEqual(sampleProblem()));
 
 test.each([
-  ["an axis without a definition", { inputs: { x: { shape: ["batch", "rows"], dtype: "float32" } } }, "tensor 'x' uses the axis 'rows'"],
-  ["an axis named like a method of every object", { inputs: { x: { shape: ["toString"], dtype: "float32" } } }, "the axis 'toString'"],
-  ["an input that is an output", { outputs: { x: { shape: ["batch"], dtype: "float32" } } }, "'x' is an input and an output"],
+  [
+    "an axis without a definition",
+    { inputs: { x: { shape: ["batch", "rows"], dtype: "float32" } } },
+    "tensor 'x' uses the axis 'rows'",
+  ],
+  [
+    "an axis named like a method of every object",
+    { inputs: { x: { shape: ["toString"], dtype: "float32" } } },
+    "the axis 'toString'",
+  ],
+  [
+    "an input that is an output",
+    { outputs: { x: { shape: ["batch"], dtype: "float32" } } },
+    "'x' is an input and an output",
+  ],
   ["no outputs", { outputs: {} }, "no outputs"],
   ["a reference without run", { reference: "def forward(x):\n    return x" }, "no top-level function 'run'"],
-  ["a run that is a method", { reference: "class A:\n    def run(x):\n        return x" }, "no top-level function 'run'"],
+  [
+    "a run that is a method",
+    { reference: "class A:\n    def run(x):\n        return x" },
+    "no top-level function 'run'",
+  ],
   ["a name that is a path", { name: "../up" }, "letters, digits"],
 ])("%s is told", (_, change, message) => expect(complaint(withDefinition(change))).toContain(message));
 
@@ -52,6 +71,10 @@ const folder = new URL("../../../problems/flashinfer/definitions/", import.meta.
 const shipped = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".json"));
 test.each(shipped)("the shipped definition %s is accepted", (name) => {
   const definition = Definition.parse(JSON.parse(readFileSync(new URL(name, folder), "utf8")));
-  const parameters = /\((.*)\)/.exec(cPrototype(definition, "run"))?.[1]?.split(", ").map((each) => each.split(" ").at(-1)) ?? [];
+  const parameters =
+    /\((.*)\)/
+      .exec(cPrototype(definition, "run"))?.[1]
+      ?.split(", ")
+      .map((each) => each.split(" ").at(-1)) ?? [];
   expect(new Set(parameters).size).toBe(parameters.length);
 });

@@ -48,7 +48,10 @@ export const Definition = z
     for (const [name, spec] of [...Object.entries(definition.inputs), ...Object.entries(definition.outputs)])
       for (const axis of spec.shape ?? [])
         if (!Object.hasOwn(definition.axes, axis))
-          context.addIssue({ code: "custom", message: `tensor '${name}' uses the axis '${axis}', which is not defined` });
+          context.addIssue({
+            code: "custom",
+            message: `tensor '${name}' uses the axis '${axis}', which is not defined`,
+          });
     for (const name of Object.keys(definition.outputs))
       if (Object.hasOwn(definition.inputs, name))
         context.addIssue({ code: "custom", message: `'${name}' is an input and an output` });
@@ -94,7 +97,10 @@ export const Problem = z
     for (const workload of workloads) {
       const missingAxes = variable.filter((axis) => !Object.hasOwn(workload.axes, axis));
       const missingInputs = Object.keys(definition.inputs).filter((input) => !Object.hasOwn(workload.inputs, input));
-      const missing = [...missingAxes.map((axis) => `axis '${axis}'`), ...missingInputs.map((input) => `input '${input}'`)];
+      const missing = [
+        ...missingAxes.map((axis) => `axis '${axis}'`),
+        ...missingInputs.map((input) => `input '${input}'`),
+      ];
       if (missing.length > 0)
         context.addIssue({ code: "custom", message: `workload ${workload.uuid} lacks ${missing.join(", ")}` });
     }

@@ -1,6 +1,6 @@
 import type { Problem } from "./problem.ts";
-import type { Verdict } from "./referee/verdict.ts";
 import { attemptLine } from "./prompts/view.ts";
+import type { Verdict } from "./referee/verdict.ts";
 import type { RunState } from "./search/state.ts";
 import { bestScore, curve } from "./search/summary.ts";
 import { childrenOf, type TreeNode } from "./tree/node.ts";
@@ -38,7 +38,8 @@ export function reportMarkdown(state: RunState, problem: Problem, confirmation: 
     .concat("\n");
 }
 
-const table = (rows: [string, string][]): string => ["| | |", "|---|---|", ...rows.map(([name, value]) => `| ${name} | ${value} |`)].join("\n");
+const table = (rows: [string, string][]): string =>
+  ["| | |", "|---|---|", ...rows.map(([name, value]) => `| ${name} | ${value} |`)].join("\n");
 
 function evidence(verdict: Verdict | null): string {
   if (verdict?.status !== "passed") return "";
@@ -47,7 +48,9 @@ function evidence(verdict: Verdict | null): string {
     (workload) =>
       `| ${workload.id.slice(0, 8)} | ${Object.entries(workload.axes)
         .map(([axis, size]) => `${axis} ${size}`)
-        .join(", ")} | ${us(workload.call?.medianNs)} | ${us(workload.referenceCall?.medianNs)} | ${workload.speedup?.toFixed(2) ?? "–"} | ${workload.correctness?.checkedTimed ?? 0} |`,
+        .join(
+          ", ",
+        )} | ${us(workload.call?.medianNs)} | ${us(workload.referenceCall?.medianNs)} | ${workload.speedup?.toFixed(2) ?? "–"} | ${workload.correctness?.checkedTimed ?? 0} |`,
   );
   const { env } = verdict;
   return [
@@ -62,7 +65,10 @@ function duels(state: RunState): string {
   if (state.duels.length === 0) return "";
   const lines = state.duels.map((duel) => {
     const against = duel.rivalId === null ? "alone" : `against ${duel.rivalId}`;
-    const ratio = duel.ratio === null ? "" : `, ${duel.ratio.value.toFixed(3)} times its speed (${duel.ratio.low.toFixed(3)} to ${duel.ratio.high.toFixed(3)})`;
+    const ratio =
+      duel.ratio === null
+        ? ""
+        : `, ${duel.ratio.value.toFixed(3)} times its speed (${duel.ratio.low.toFixed(3)} to ${duel.ratio.high.toFixed(3)})`;
     return `- ${duel.kernelId} ${against}: ${duel.status}${ratio}; ${duel.winner === null ? "no kernel stands" : `${duel.winner} stands`}`;
   });
   return `Finalists:\n${lines.join("\n")}`;
@@ -73,24 +79,33 @@ export function plot(state: RunState): string {
   const points = curve(state).map((point) => point.best ?? 0);
   const top = Math.max(...points, 1);
   const columns = Math.min(60, points.length);
-  const sampled = Array.from({ length: columns }, (_, column) => points[Math.floor(((column + 1) * points.length) / columns) - 1] ?? 0);
+  const sampled = Array.from(
+    { length: columns },
+    (_, column) => points[Math.floor(((column + 1) * points.length) / columns) - 1] ?? 0,
+  );
   const rows = Array.from({ length: 10 }, (_, row) => {
     const level = ((10 - row) / 10) * top;
     const label = row % 3 === 0 ? level.toFixed(2).padStart(7) : " ".repeat(7);
     return `${label} │${sampled.map((value) => (value >= level - top / 20 ? "█" : " ")).join("")}`;
   });
-  return points.length === 0 ? "no attempt was judged" : [...rows, `        └${"─".repeat(columns)} ${points.length} attempts`].join("\n");
+  return points.length === 0
+    ? "no attempt was judged"
+    : [...rows, `        └${"─".repeat(columns)} ${points.length} attempts`].join("\n");
 }
 
 /** The tree with one node a line: mark, id, title, measured score. ✓ solved, ✗ tried in vain, ○ open. */
 export function treeLines(state: RunState): string[] {
   const { tree } = state;
-  const mark = (node: TreeNode) => (node.solution ? "✓" : node.failures > 0 ? "✗" : node.attempts.length > 0 ? "…" : "○");
+  const mark = (node: TreeNode) =>
+    node.solution ? "✓" : node.failures > 0 ? "✗" : node.attempts.length > 0 ? "…" : "○";
   const line = (node: TreeNode): string => {
     const score = node.solution ? `  ${node.solution.score.toFixed(2)}×` : "";
-    const best = node.solution && node.solution.kernelId === (state.confirmed ?? state.best?.kernelId) ? "  ★ best" : "";
+    const best =
+      node.solution && node.solution.kernelId === (state.confirmed ?? state.best?.kernelId) ? "  ★ best" : "";
     const tried = node.attempts.length > 0 ? `  (${node.attempts.length} attempts)` : "";
-    return node.parentId === null ? node.nodeId : `${mark(node)} ${node.nodeId}: ${node.action?.title ?? node.choice}${score}${tried}${best}`;
+    return node.parentId === null
+      ? node.nodeId
+      : `${mark(node)} ${node.nodeId}: ${node.action?.title ?? node.choice}${score}${tried}${best}`;
   };
   const walk = (node: TreeNode, indent: string, branch: string): string[] => {
     const children = childrenOf(tree, node.nodeId);

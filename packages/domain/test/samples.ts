@@ -1,4 +1,13 @@
-import { type Kernel, type LoggedEvent, type Problem, type RunEvent, type RunOptions, type RunState, apply, hardenedSettings } from "../src/index.ts";
+import {
+  apply,
+  hardenedSettings,
+  type Kernel,
+  type LoggedEvent,
+  type Problem,
+  type RunEvent,
+  type RunOptions,
+  type RunState,
+} from "../src/index.ts";
 
 /** y = x · scale on batches of rows: the smallest problem with a constant axis, a varying one and a scalar. */
 export const sampleProblem = (): Problem => ({
@@ -68,7 +77,13 @@ export const looseNode = (node_id: string, parent_id: string | null, changes: ob
   confidence_0_to_1: 0.5,
   notes: `notes of ${node_id}`,
   impacts,
-  action: { title: `try ${node_id}`, description: "do it", rationale: "it pays", difficulty_1_to_5: 2, score_0_to_1: 0.6 },
+  action: {
+    title: `try ${node_id}`,
+    description: "do it",
+    rationale: "it pays",
+    difficulty_1_to_5: 2,
+    score_0_to_1: 0.6,
+  },
   ...changes,
 });
 

@@ -36,9 +36,16 @@ export async function firstJson<T>(blobs: Blobs, key: string, schema: z.ZodType<
   return (await getJson(blobs, key, schema)) ?? value;
 }
 
+/** Problems that were read before: they never change, and every step of every attempt needs one. */
+const knownProblems = new WeakMap<Blobs, Map<string, Problem>>();
+
 export async function loadProblem(blobs: Blobs, runId: string): Promise<Problem> {
-  const problem = await getJson(blobs, keys.problem(runId), Problem);
-  if (problem === null) throw new AppError("operator", "store.corrupt", `the problem of ${runId} is missing from the store`);
+  const known = knownProblems.get(blobs) ?? new Map<string, Problem>();
+  knownProblems.set(blobs, known);
+  const problem = known.get(runId) ?? (await getJson(blobs, keys.problem(runId), Problem));
+  if (problem === null)
+    throw new AppError("operator", "store.corrupt", `the problem of ${runId} is missing from the store`);
+  known.set(runId, problem);
   return problem;
 }
 

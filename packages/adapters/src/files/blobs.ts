@@ -1,16 +1,17 @@
 import { randomUUID } from "node:crypto";
-import { link, mkdir, open, readdir, readFile, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { link, mkdir, open, readdir, readFile, unlink } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { AppError } from "@ksearch/domain";
 import type { Blobs } from "@ksearch/ports";
 
 const keyPattern = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/;
 
 /**
- * Blobs as plain files below `root`, which a person can read. A file appears whole under its name or not at all: it is
+ * Blobs as plain files below a folder, which a person can read. A file appears whole under its name or not at all: it is
  * written under `.incoming/`, flushed to disk, and linked; the link fails if the name is taken.
  */
-export function fileBlobs(root: string): Blobs {
+export function fileBlobs(folder: string): Blobs {
+  const root = resolve(folder);
   const incoming = join(root, ".incoming");
   const pathOf = (key: string): string => {
     if (!keyPattern.test(key)) throw new AppError("caller", "blobs.key", `'${key.slice(0, 80)}' is not a key: letters, digits, '.', '_', '-' and single slashes`);
@@ -19,24 +20,18 @@ export function fileBlobs(root: string): Blobs {
   return {
     async put(key, bytes) {
       const path = pathOf(key);
-      await mkdir(incoming, { recursive: true });
-      await mkdir(dirname(path), { recursive: true });
       const temporary = join(incoming, randomUUID());
       try {
-        const file = await open(temporary, "wx");
-        try {
-          await file.writeFile(bytes);
-          await file.datasync();
-        } finally {
-          await file.close();
-        }
-        await link(temporary, path);
+        await inFolder(incoming, () => writeFlushed(temporary, bytes));
+        await inFolder(dirname(path), () => link(temporary, path));
         return "written";
       } catch (error) {
         if (codeOf(error) === "EEXIST") return "existed";
         throw storeError(error, path);
       } finally {
-        await rm(temporary, { force: true });
+        await unlink(temporary).catch((error: unknown) => {
+          if (codeOf(error) !== "ENOENT") throw storeError(error, temporary);
+        });
       }
     },
     async get(key) {
@@ -49,7 +44,7 @@ export function fileBlobs(root: string): Blobs {
     },
     async list(folder) {
       const entries = await readdir(pathOf(folder.replace(/\/$/, "")), { recursive: true, withFileTypes: true }).catch((error: unknown) => {
-        if (codeOf(error) === "ENOENT") return [];
+        if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return [];
         throw storeError(error, folder);
       });
       return entries
@@ -58,6 +53,28 @@ export function fileBlobs(root: string): Blobs {
         .sort();
     },
   };
+}
+
+/** Writes a new file and has the disk confirm it. */
+async function writeFlushed(path: string, bytes: Uint8Array): Promise<void> {
+  const file = await open(path, "wx");
+  try {
+    await file.writeFile(bytes);
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Does `work` in a folder, and once more after making the folder if it is not there. */
+async function inFolder(folder: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (codeOf(error) !== "ENOENT") throw error;
+    await mkdir(folder, { recursive: true });
+    await work();
+  }
 }
 
 const codeOf = (error: unknown): string | undefined =>

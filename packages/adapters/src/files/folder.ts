@@ -1,6 +1,6 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { AppError } from "@ksearch/domain";
+import { AppError, messageOf } from "@ksearch/domain";
 import { z } from "zod";
 
 const Format = z.object({ format: z.literal("ksearch"), version: z.int() });
@@ -14,10 +14,15 @@ const marker = "ksearch.json";
 export function openFolder(path: string, create: boolean): string {
   const root = resolve(path);
   const file = join(root, marker);
+  if (isFile(root)) throw new AppError("caller", "store.foreign", `${root} is a file, not a folder: choose another --artifacts-dir`);
   if (!existsSync(root) || readdirSync(root).length === 0) {
     if (!create) throw new AppError("caller", "store.absent", `there is no ${root}: start a search with 'ksearch run', or name the right --artifacts-dir`);
-    mkdirSync(root, { recursive: true });
-    writeFileSync(file, `${JSON.stringify({ format: "ksearch", version })}\n`);
+    try {
+      mkdirSync(root, { recursive: true });
+      writeFileSync(file, `${JSON.stringify({ format: "ksearch", version })}\n`);
+    } catch (error) {
+      throw new AppError("caller", "store.folder", `${root} cannot be made (${messageOf(error)}): choose another --artifacts-dir`, { cause: error });
+    }
     return root;
   }
   if (!existsSync(file))
@@ -28,6 +33,8 @@ export function openFolder(path: string, create: boolean): string {
     throw new AppError("caller", "store.version", `${root} was written by a later ksearch (format ${format.data.version}, this one knows ${version}): update ksearch`);
   return root;
 }
+
+const isFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === false;
 
 function parsed(text: string): unknown {
   try {

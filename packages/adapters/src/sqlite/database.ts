@@ -4,9 +4,9 @@ import { AppError, messageOf } from "@ksearch/domain";
 const schema = `
 CREATE TABLE IF NOT EXISTS events (run_id TEXT NOT NULL, seq INTEGER NOT NULL, at_ms INTEGER NOT NULL, event TEXT NOT NULL, PRIMARY KEY (run_id, seq)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, started_at TEXT NOT NULL, summary TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS purses (run_id TEXT PRIMARY KEY, cap_micro_usd INTEGER);
+CREATE TABLE IF NOT EXISTS purses (run_id TEXT PRIMARY KEY, cap_micro_usd INTEGER, reserved_micro_usd INTEGER NOT NULL DEFAULT 0, spent_micro_usd INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS reservations (run_id TEXT NOT NULL, key TEXT NOT NULL, micro_usd INTEGER NOT NULL, PRIMARY KEY (run_id, key)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS usage (position INTEGER PRIMARY KEY, run_id TEXT NOT NULL, key TEXT NOT NULL, cost_micro_usd INTEGER NOT NULL, row TEXT NOT NULL, UNIQUE (run_id, key));
+CREATE TABLE IF NOT EXISTS usage (position INTEGER PRIMARY KEY, run_id TEXT NOT NULL, key TEXT NOT NULL, row TEXT NOT NULL, UNIQUE (run_id, key));
 `;
 
 /**

@@ -23,9 +23,13 @@ export function draftPrompt(problem: Problem, state: RunState, attempt: Attempt,
   const parts = [
     actionText(state, attempt),
     `# World model (JSON; scores are measured, forecasts are guesses)\n${treeView(state, attempt.nodeId, viewBudget)}`,
-    materials.base && attempt.kind !== "improve" ? kernelText("Base: the best kernel of the parent node", materials.base) : "",
+    materials.base && attempt.kind !== "improve"
+      ? kernelText("Base: the best kernel of the parent node", materials.base)
+      : "",
     materials.previous ? previousText(attempt, materials.previous) : "",
-    materials.latest ? `# The latest attempt here (attempt ${materials.latest.attempt})\n${quoted(materials.latest.feedback)}` : "",
+    materials.latest
+      ? `# The latest attempt here (attempt ${materials.latest.attempt})\n${quoted(materials.latest.feedback)}`
+      : "",
     task(attempt, pathTo(tree, attempt.nodeId).length <= 2),
   ];
   return {
@@ -43,7 +47,9 @@ function actionText(state: RunState, attempt: Attempt): string {
     `Node ${node.nodeId}: ${node.decision} → ${node.choice}. Difficulty ${action.difficulty} of 5.`,
     action.description,
     action.rationale === "" ? "" : `Why: ${action.rationale}`,
-    action.expectedVsBaselineFactor === null ? "" : `Forecast: ${action.expectedVsBaselineFactor} times the baseline's speed.`,
+    action.expectedVsBaselineFactor === null
+      ? ""
+      : `Forecast: ${action.expectedVsBaselineFactor} times the baseline's speed.`,
     node.notes === "" ? "" : `Notes: ${node.notes}`,
   ];
   return lines.filter((line) => line !== "").join("\n");

@@ -12,7 +12,8 @@ const tensorLine = (name: string, spec: TensorSpec): string =>
 /** The whole specification of a problem as a model reads it: maths, shapes, the sizes that are timed, the tolerance. */
 export function problemText({ definition, workloads }: Problem, options: RunOptions): string {
   const axes = Object.entries(definition.axes).map(
-    ([name, axis]) => `- ${name}: ${axis.type === "const" ? `always ${axis.value}` : "varies"}${axis.description ? `  (${axis.description})` : ""}`,
+    ([name, axis]) =>
+      `- ${name}: ${axis.type === "const" ? `always ${axis.value}` : "varies"}${axis.description ? `  (${axis.description})` : ""}`,
   );
   const { rtol, atol, bound, matchedRatio, rmsRel } = options.evaluation.correctness;
   const allowed = bound === "max" ? `max(${atol}, ${rtol}·|expected|)` : `${atol} + ${rtol}·|expected|`;
@@ -20,10 +21,22 @@ export function problemText({ definition, workloads }: Problem, options: RunOpti
     `# Problem: ${definition.name} (${definition.op_type})`,
     definition.description ?? "",
     section("Axes", axes),
-    section("Inputs, in calling order", Object.entries(definition.inputs).map(([name, spec]) => tensorLine(name, spec))),
-    section("Outputs", Object.entries(definition.outputs).map(([name, spec]) => tensorLine(name, spec))),
-    section("Constraints", (definition.constraints ?? []).map((constraint) => `- ${constraint}`)),
-    section("Workloads that are checked and timed (the score is the geometric mean of reference time ÷ your time)", workloads.map(workloadLine)),
+    section(
+      "Inputs, in calling order",
+      Object.entries(definition.inputs).map(([name, spec]) => tensorLine(name, spec)),
+    ),
+    section(
+      "Outputs",
+      Object.entries(definition.outputs).map(([name, spec]) => tensorLine(name, spec)),
+    ),
+    section(
+      "Constraints",
+      (definition.constraints ?? []).map((constraint) => `- ${constraint}`),
+    ),
+    section(
+      "Workloads that are checked and timed (the score is the geometric mean of reference time ÷ your time)",
+      workloads.map(workloadLine),
+    ),
     `## Correctness\nEvery output element must lie within ${allowed} of the reference${matchedRatio < 1 ? ` (${matchedRatio * 100} % of them)` : ""}${rmsRel === null ? "" : `, and the rms error within ${rmsRel} of the rms of the reference`}. Shapes and dtypes are exact. Inputs are new for every call and must not be written to.`,
     `## Reference (Python; it defines the result, not the method)\n\`\`\`python\n${definition.reference.trim()}\n\`\`\``,
   ]
@@ -31,7 +44,8 @@ export function problemText({ definition, workloads }: Problem, options: RunOpti
     .join("\n\n");
 }
 
-const section = (title: string, lines: string[]): string => (lines.length === 0 ? "" : `## ${title}\n${lines.join("\n")}`);
+const section = (title: string, lines: string[]): string =>
+  lines.length === 0 ? "" : `## ${title}\n${lines.join("\n")}`;
 
 const workloadLine = (workload: Problem["workloads"][number]): string =>
   `- ${workload.uuid}: ${Object.entries(workload.axes)

@@ -21,14 +21,21 @@ const rules = `Rules for nodes:
 - Ratings, confidence, scores, difficulty and all three impacts carry real judgements, never placeholders. If unsure of a score, take rating ÷ 10.`;
 
 /** Init: the first world model (spec/ksearch.md 4.1, P1). `complaints` are what was wrong with an earlier reply. */
-export function initPrompt(problem: Problem, state: RunState, complaints: readonly string[], seed: Kernel | null): Prompt {
+export function initPrompt(
+  problem: Problem,
+  state: RunState,
+  complaints: readonly string[],
+  seed: Kernel | null,
+): Prompt {
   const wanted = policyOf(state).initialActions(state);
   const parts = [
     `# Task\nAnalyse the problem and write the world model of a search for a fast ${state.options.language} kernel: a tree of decisions whose open actions will be tried. Think through: (1) class of the computation, reductions, dense or ragged, which sizes vary; (2) canonical maths, what can be streamed, reordered or fused, what accumulates; (3) layouts, dominant traffic, reuse; (4) at least three regimes of sizes, the limiter of each and what triggers it; (5) tunable knobs; (6) a code-free skeleton; (7) the families of kernels worth trying, with their limiter. Put the analysis into the summary, the open questions (3 to 8) and the notes of the root.`,
     rules,
     `Give at least ${wanted} open actions below the root (depth 1 or 2; an action at depth 2 opens once its parent has a passing kernel, so at least ${Math.max(2, Math.ceil(wanted / 2))} at depth 1).`,
     seed ? kernelText("The kernel to start from (it belongs to the root)", seed) : "",
-    complaints.length > 0 ? `# Your previous reply could not be used\n${complaints.map((complaint) => `- ${complaint}`).join("\n")}` : "",
+    complaints.length > 0
+      ? `# Your previous reply could not be used\n${complaints.map((complaint) => `- ${complaint}`).join("\n")}`
+      : "",
     `# Answer\nOne JSON object and nothing else:\n{"kernel_summary": "…", "open_questions": ["…"],\n "decision_tree": {"root_id": "root", "nodes": [\n  {"node_id": "root", "parent_id": null, "decision": null, "choice": null, "notes": "the analysis, in bullets"},\n  ${nodeShape}, …]}}`,
   ];
   return { system: systemText(problem, state.options), user: parts.filter((part) => part !== "").join("\n\n") };
@@ -65,7 +72,13 @@ export function proposePrompt(problem: Problem, state: RunState, bestKernel: Ker
 }
 
 /** Refine (something passed) or too-hard (nothing did): the model learns from a cycle (spec/ksearch.md 4.1, P2). */
-export function refinePrompt(problem: Problem, state: RunState, nodeId: string, kernel: Kernel | null, feedback: string): Prompt {
+export function refinePrompt(
+  problem: Problem,
+  state: RunState,
+  nodeId: string,
+  kernel: Kernel | null,
+  feedback: string,
+): Prompt {
   const node = state.tree.nodes.get(nodeId);
   const attempts = (node?.attempts ?? []).map((number) => `- ${attemptLine(attemptOf(state, number))}`);
   const passed = node?.solution !== null && node?.solution !== undefined;
@@ -78,7 +91,12 @@ export function refinePrompt(problem: Problem, state: RunState, nodeId: string, 
       `# World model\n${treeView(state, nodeId, viewBudget)}`,
       `# Attempts on '${nodeId}'\n${attempts.join("\n")}`,
       kernel ? kernelText(passed ? "Its best kernel" : "Its last kernel", kernel) : "",
-      feedback === "" ? "" : `# The referee's words on it (quoted)\n${feedback.split("\n").map((line) => `> ${line}`).join("\n")}`,
+      feedback === ""
+        ? ""
+        : `# The referee's words on it (quoted)\n${feedback
+            .split("\n")
+            .map((line) => `> ${line}`)
+            .join("\n")}`,
       refusedText(state),
       `# Task\n${task} Write into the notes CURRENT (what the code does, what limits it), FOLLOW_THROUGH (did it do what the action meant; if not, what instead) and UPDATE_BELIEF (what changed, the next bet); where forecast and measurement differ much, PERF_GAP. Touch only '${nodeId}' and nodes below it.`,
       rules,

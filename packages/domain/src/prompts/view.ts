@@ -49,11 +49,26 @@ export function treeView(state: RunState, focusId: string | null, maxChars: numb
   add(view.path, path.map(both));
   add(view.open_actions, open.slice(0, 4).map(both));
   add(view.solved, solved.slice(0, 4).map(both));
-  add(view.lessons, lessons(state).map((line) => [line]));
-  add(view.open_questions, tree.openQuestions.map((question) => [question]));
-  add(view.open_actions, open.slice(4).map((node) => [brief(node)]));
-  add(view.solved, solved.slice(4).map((node) => [brief(node)]));
-  add(view.not_yet_reachable, waiting.map((node) => [brief(node)]));
+  add(
+    view.lessons,
+    lessons(state).map((line) => [line]),
+  );
+  add(
+    view.open_questions,
+    tree.openQuestions.map((question) => [question]),
+  );
+  add(
+    view.open_actions,
+    open.slice(4).map((node) => [brief(node)]),
+  );
+  add(
+    view.solved,
+    solved.slice(4).map((node) => [brief(node)]),
+  );
+  add(
+    view.not_yet_reachable,
+    waiting.map((node) => [brief(node)]),
+  );
   return JSON.stringify(view);
 }
 
@@ -83,8 +98,13 @@ const detail = (state: RunState, node: TreeNode) => ({
 /** One attempt in a line: what was tried, what came out, forecast against measured. */
 export const attemptLine = (attempt: Attempt): string => {
   const outcome =
-    attempt.status === null ? "still running" : attempt.score === null ? attempt.status : `passed, score ${attempt.score.value.toFixed(3)}`;
-  const forecast = attempt.forecast !== null && attempt.score !== null ? `, forecast ${attempt.forecast.toFixed(2)}` : "";
+    attempt.status === null
+      ? "still running"
+      : attempt.score === null
+        ? attempt.status
+        : `passed, score ${attempt.score.value.toFixed(3)}`;
+  const forecast =
+    attempt.forecast !== null && attempt.score !== null ? `, forecast ${attempt.forecast.toFixed(2)}` : "";
   return `attempt ${attempt.attempt} (${attempt.kind}): ${outcome}${forecast}${attempt.message === "" ? "" : `: ${attempt.message.slice(0, 160)}`}`;
 };
 
@@ -93,7 +113,8 @@ function lessons(state: RunState): string[] {
   const seen = new Set<string>();
   const lines: string[] = [];
   for (const attempt of state.attempts.toReversed()) {
-    if (attempt.status === null || attempt.status === "passed" || attempt.message === "" || lines.length === 8) continue;
+    if (attempt.status === null || attempt.status === "passed" || attempt.message === "" || lines.length === 8)
+      continue;
     const line = `${attempt.nodeId}: ${attempt.status}: ${attempt.message.slice(0, 200)}`;
     if (!seen.has(line)) lines.push(line);
     seen.add(line);

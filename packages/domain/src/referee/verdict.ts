@@ -25,9 +25,7 @@ export const Correctness = z.strictObject({
   rmsRel: measured,
   matchedRatio: z.number().min(0).max(1),
   /** The first wrong elements, at most five. */
-  bad: z.array(
-    z.strictObject({ output: z.string(), index: z.array(count), got: measured, want: measured }),
-  ).max(5),
+  bad: z.array(z.strictObject({ output: z.string(), index: z.array(count), got: measured, want: measured })).max(5),
 });
 
 const failureStatuses = [

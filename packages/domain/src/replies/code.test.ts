@@ -13,7 +13,8 @@ const problemOf = (reply: string, language: Language = "cpp"): string => {
   const found = read(reply, language);
   return "problem" in found ? found.problem : "none";
 };
-const cpp = (body: string) => `#include <cstdint>\nextern "C" void run(const float* x, float* y, int64_t n) {\n  ${body}\n}`;
+const cpp = (body: string) =>
+  `#include <cstdint>\nextern "C" void run(const float* x, float* y, int64_t n) {\n  ${body}\n}`;
 const py = (body: string) => `import numpy as np\n\ndef run(x):\n    return ${body}`;
 const fence = (code: string, tag = "cpp") => `\`\`\`${tag}\n${code}\n\`\`\``;
 const file = (code: string, name = "kernel.cpp") => `<file name="${name}">\n${code}\n</file>`;
@@ -47,7 +48,10 @@ test.each([
   ["a fence without a language", fence(cpp("a();"), "")],
   ["a fence of tildes", `~~~cpp\n${cpp("a();")}\n~~~`],
   ["bare code", `\n${cpp("a();")}\n`],
-  ["a tag that the prose mentions", `I put it into \`<file name="kernel.cpp">\`:\n${file(cpp("a();"))}\nas \`<file name="kernel.cpp">\`.`],
+  [
+    "a tag that the prose mentions",
+    `I put it into \`<file name="kernel.cpp">\`:\n${file(cpp("a();"))}\nas \`<file name="kernel.cpp">\`.`,
+  ],
 ])("%s is read", (_, reply) => expect(codeOf(reply).trim()).toBe(cpp("a();")));
 
 test("of several candidates the last complete one wins, in files and in fences", () => {
@@ -75,21 +79,35 @@ test.each([
   ["a fence that is cut off", `\`\`\`cpp\n${cpp("a();")}`, "cut off"],
   ["a second fence that is cut off", `${fence(cpp("a();"))}\nBetter:\n\`\`\`cpp\nextern "C" void run(`, "cut off"],
   ["a file that is cut off", `<file name="kernel.cpp">\n${cpp("a();")}`, "'kernel.cpp' is not closed"],
-  ["a better file that is cut off", `${file(cpp("a();"))}\nBetter:\n<file name="kernel.cpp">\n#include`, "'kernel.cpp' is not closed"],
+  [
+    "a better file that is cut off",
+    `${file(cpp("a();"))}\nBetter:\n<file name="kernel.cpp">\n#include`,
+    "'kernel.cpp' is not closed",
+  ],
   ["a helper file that is cut off", `${file(cpp("a();"))}\n<file name="a.h">\n#pragma`, "'a.h' is not closed"],
   ["only another file", file(cpp("a();"), "fast.cpp"), "no file 'kernel.cpp' among fast.cpp"],
   ["a wrong entry", fence('extern "C" void kernel(int n) {}'), "no definition of 'run'"],
   ["a prototype alone", fence('extern "C" void run(int n);'), "no definition of 'run'"],
   ["a call alone", fence("void f() { if (run(1)) { g(); } }"), "no definition of 'run'"],
-  ["a definition in a comment", fence('// void run(int n) {\n/* void run() { */ const char* s = "run() {";'), "no definition of 'run'"],
+  [
+    "a definition in a comment",
+    fence('// void run(int n) {\n/* void run() { */ const char* s = "run() {";'),
+    "no definition of 'run'",
+  ],
   ["another name that ends alike", fence("void prerun(int n) {}"), "no definition of 'run'"],
   ["a path that climbs", `${file(cpp("a();"))}${file("x", "../x.h")}`, "without '..'"],
   ["300 KB", file(`${cpp("a();")}//${"x".repeat(300_000)}`), `more than ${longestReply}`],
 ])("%s is a problem with its reason", (_, reply, reason) => expect(problemOf(reply)).toContain(reason));
 
 test.each([
-  ["arguments over lines, the brace on the next", 'extern "C" void run(\n    const float* x,\n    float* y,\n    int64_t n)\n{\n}'],
-  ["comments among the arguments", 'extern "C" void run(const float* x, // {batch, width}; row-major\n  float* y /* out (filled) */) {\n}'],
+  [
+    "arguments over lines, the brace on the next",
+    'extern "C" void run(\n    const float* x,\n    float* y,\n    int64_t n)\n{\n}',
+  ],
+  [
+    "comments among the arguments",
+    'extern "C" void run(const float* x, // {batch, width}; row-major\n  float* y /* out (filled) */) {\n}',
+  ],
   ["a comment before the body", 'extern "C" void run(float* y)  // the entry\n{\n}'],
   ["default arguments", "void run(float* y, int n = std::max(1, 2), std::array<int, 2> a = {1, 2}) {\n}"],
   ["noexcept", 'extern "C" void run(float* y) noexcept {\n}'],
@@ -130,7 +148,11 @@ test("an inline code span in back-ticks opens no fence", () => {
 
 test("CRLF line ends are read", () => {
   const crlf = (text: string) => text.replaceAll("\n", "\r\n");
-  expect(codeOf(crlf(`Here:\n${fence(cpp("a();"))}\n`)).replaceAll("\r", "").trim()).toBe(cpp("a();"));
+  expect(
+    codeOf(crlf(`Here:\n${fence(cpp("a();"))}\n`))
+      .replaceAll("\r", "")
+      .trim(),
+  ).toBe(cpp("a();"));
   expect(codeOf(crlf(file(cpp("a();")))).replaceAll("\r", "")).toBe(cpp("a();"));
   expect(codeOf(crlf(fence(py("x"), "python")), "python")).toContain("def run");
 });
@@ -167,10 +189,30 @@ test.each([
 });
 
 test("no reply makes it throw", () => {
-  const part = fc.constantFrom("```", "~~~", "\n", '<file name="kernel.cpp">', "</file>", "run(", ")", "{", "}", "/*", "//", '"', "\r", "def run(x):", " ");
+  const part = fc.constantFrom(
+    "```",
+    "~~~",
+    "\n",
+    '<file name="kernel.cpp">',
+    "</file>",
+    "run(",
+    ")",
+    "{",
+    "}",
+    "/*",
+    "//",
+    '"',
+    "\r",
+    "def run(x):",
+    " ",
+  );
   fc.assert(
-    fc.property(fc.array(fc.oneof(part, fc.string({ maxLength: 5 })), { maxLength: 30 }), fc.constantFrom<Language>("cpp", "python"), (parts, language) => {
-      read(parts.join(""), language);
-    }),
+    fc.property(
+      fc.array(fc.oneof(part, fc.string({ maxLength: 5 })), { maxLength: 30 }),
+      fc.constantFrom<Language>("cpp", "python"),
+      (parts, language) => {
+        read(parts.join(""), language);
+      },
+    ),
   );
 });

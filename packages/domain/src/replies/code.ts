@@ -1,7 +1,12 @@
 import { type Kernel, Kernel as KernelSchema, type Language, type SourceFile } from "../kernel.ts";
 
 /** Where a kernel of a language begins: its file and its function. */
-export const entryFile: Record<Language, string> = { cpp: "kernel.cpp", python: "main.py", triton: "main.py", cuda: "kernel.cu" };
+export const entryFile: Record<Language, string> = {
+  cpp: "kernel.cpp",
+  python: "main.py",
+  triton: "main.py",
+  cuda: "kernel.cu",
+};
 export const entrySymbol = "run";
 
 /** A reply longer than this is not a kernel. Characters. */
@@ -18,7 +23,8 @@ type Context = { definition: string; language: Language; targetHardware: string 
  */
 export function readKernel(reply: string, { definition, language, targetHardware }: Context): ReadKernel {
   if (reply.trim() === "") return { problem: "the reply is empty" };
-  if (reply.length > longestReply) return { problem: `the reply has ${reply.length} characters, more than ${longestReply}` };
+  if (reply.length > longestReply)
+    return { problem: `the reply has ${reply.length} characters, more than ${longestReply}` };
   const found = namedFiles(reply, language) ?? fencedFile(reply, language) ?? bareFile(reply, language);
   if ("problem" in found) return found;
   const kernel = KernelSchema.safeParse({
@@ -31,7 +37,8 @@ export function readKernel(reply: string, { definition, language, targetHardware
     dependencies: [],
     files: found.files,
   });
-  if (!kernel.success) return { problem: kernel.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; ") };
+  if (!kernel.success)
+    return { problem: kernel.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; ") };
   return { kernel: kernel.data };
 }
 
@@ -69,7 +76,9 @@ function fencedFile(reply: string, language: Language): Files | null {
   if (cutOff) return { problem: "the last code fence is not closed: the reply looks cut off" };
   if (blocks.length === 0) return null;
   const last = blocks.findLast((code) => definesEntry(code, language));
-  return last === undefined ? { problem: noEntry(language) } : { files: [{ path: entryFile[language], content: last }] };
+  return last === undefined
+    ? { problem: noEntry(language) }
+    : { files: [{ path: entryFile[language], content: last }] };
 }
 
 /** The fenced blocks of a text, as CommonMark has them: a fence ends at one of its own kind that is at least as long. */
@@ -97,7 +106,8 @@ function bareFile(reply: string, language: Language): Files {
     : { problem: `the reply holds no code: neither a file block nor a fence, and ${noEntry(language)}` };
 }
 
-const noEntry = (language: Language): string => `no definition of '${entrySymbol}' for ${entryFile[language]} was found`;
+const noEntry = (language: Language): string =>
+  `no definition of '${entrySymbol}' for ${entryFile[language]} was found`;
 
 const definesEntry = (code: string, language: Language): boolean =>
   language === "python" || language === "triton"

@@ -24,7 +24,8 @@ test("braces, quotes and escapes in its texts do not end it", () => {
   expect(extractObject(`see: ${JSON.stringify(value)}.`)).toEqual(value);
 });
 
-test("an empty object before the real one captures the reply, as in the original", () => expect(extractObject(`{} ${json}`)).toEqual({}));
+test("an empty object before the real one captures the reply, as in the original", () =>
+  expect(extractObject(`{} ${json}`)).toEqual({}));
 
 test.each([
   ["nothing", ""],

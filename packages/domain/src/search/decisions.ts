@@ -47,14 +47,14 @@ export function openRound(state: RunState, round: number): Decision<null> {
 }
 
 export type Lane = { lane: number; epoch: number; round: number; left: number };
-export type Claimed =
-  | { next: "work" | "refine"; cycle: string }
-  | { next: "propose"; call: string }
-  | { next: "end" };
+export type Claimed = { next: "work" | "refine"; cycle: string } | { next: "propose"; call: string } | { next: "end" };
 
 /** Gives a lane its own unfinished cycle, one orphaned by an older execution, a new one by the policy, or the end. */
 export function claim(state: RunState, lane: Lane): Decision<Claimed> {
-  const resumed = (cycle: Cycle): Claimed => ({ next: cycle.state === "working" ? "work" : "refine", cycle: cycle.cycle });
+  const resumed = (cycle: Cycle): Claimed => ({
+    next: cycle.state === "working" ? "work" : "refine",
+    cycle: cycle.cycle,
+  });
   if (state.stops.some((stop) => stop.lane === lane.lane && stop.epoch === lane.epoch && stop.round === lane.round))
     return nothing({ next: "end" });
   const halt = haltOf(state);
@@ -68,7 +68,8 @@ export function claim(state: RunState, lane: Lane): Decision<Claimed> {
       result: resumed(orphan),
     };
   const proposal = state.proposal;
-  if (proposal?.epoch === lane.epoch && proposal.lane === lane.lane) return nothing({ next: "propose", call: proposal.call });
+  if (proposal?.epoch === lane.epoch && proposal.lane === lane.lane)
+    return nothing({ next: "propose", call: proposal.call });
   const stop = stopReason(state);
   if (stop) return end(lane, stop.reason, stop.message);
   if (proposal && proposal.epoch < lane.epoch) return propose(lane, proposal.call);
@@ -182,15 +183,16 @@ export function closeRound(state: RunState): Decision<"again" | "confirm" | "rep
   return nothing(progressed ? "again" : "confirm");
 }
 
-/** The best kernels by the search's score, at most `confirmTop`, best first, the seed among them. */
+/** The best kernels by the search's score, at most `confirmTop`, best first, the seed among them. Of equals the one found first leads. */
 export function finalists(state: RunState): KernelId[] {
   const scores = new Map<KernelId, number>();
   for (const { kernelId, score } of state.attempts)
     if (kernelId !== null && score !== null) scores.set(kernelId, Math.max(score.value, scores.get(kernelId) ?? 0));
   const seed = state.tree.nodes.get(state.tree.rootId)?.solution;
   if (seed) scores.set(seed.kernelId, Math.max(seed.score, scores.get(seed.kernelId) ?? 0));
+  const rank = (kernelId: KernelId): number => (kernelId === state.best?.kernelId ? 0 : 1);
   return [...scores.entries()]
-    .sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1))
+    .sort(([a, x], [b, y]) => y - x || rank(a) - rank(b) || (a < b ? -1 : 1))
     .slice(0, state.options.confirmTop)
     .map(([kernelId]) => kernelId);
 }

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { VerdictStatus } from "../referee/verdict.ts";
-import { NodeSeed } from "../tree/node.ts";
 import { TreeEdit } from "../tree/edits.ts";
+import { NodeSeed } from "../tree/node.ts";
 import { RunOptions } from "./options.ts";
 
 /**
@@ -34,7 +34,16 @@ export const AttemptStatus = z.enum([...VerdictStatus.options, "unparsable", "re
 export type AttemptStatus = z.infer<typeof AttemptStatus>;
 
 /** Why a lane ended: its share was used, the run must stop, nothing was free, or an error. */
-export const LaneStopReason = z.enum(["share", "budget", "target", "patience", "nothing_free", "paused", "canceled", "error"]);
+export const LaneStopReason = z.enum([
+  "share",
+  "budget",
+  "target",
+  "patience",
+  "nothing_free",
+  "paused",
+  "canceled",
+  "error",
+]);
 export type LaneStopReason = z.infer<typeof LaneStopReason>;
 
 const Who = z.enum(["caller", "retry", "operator"]);
@@ -94,9 +103,20 @@ const events = [
     edits: z.array(TreeEdit),
     refused: z.array(z.strictObject({ index: z.int(), op: z.string(), reason: z.string() })),
   }),
-  z.strictObject({ type: z.literal("seed.judged"), kernelId, status: VerdictStatus, score: Score.nullable(), message: z.string() }),
+  z.strictObject({
+    type: z.literal("seed.judged"),
+    kernelId,
+    status: VerdictStatus,
+    score: Score.nullable(),
+    message: z.string(),
+  }),
   /** A lane asks the model for new actions; said again with a newer epoch when another execution takes it over. */
-  z.strictObject({ type: z.literal("proposal.opened"), call: z.string(), lane: z.int().positive(), epoch: z.int().positive() }),
+  z.strictObject({
+    type: z.literal("proposal.opened"),
+    call: z.string(),
+    lane: z.int().positive(),
+    epoch: z.int().positive(),
+  }),
   z.strictObject({ type: z.literal("round.opened"), round: z.int().positive() }),
   z.strictObject({
     type: z.literal("cycle.opened"),
@@ -105,7 +125,12 @@ const events = [
     epoch: z.int().positive(),
     nodeId: z.string(),
   }),
-  z.strictObject({ type: z.literal("cycle.takenOver"), cycle: z.string(), lane: z.int().positive(), epoch: z.int().positive() }),
+  z.strictObject({
+    type: z.literal("cycle.takenOver"),
+    cycle: z.string(),
+    lane: z.int().positive(),
+    epoch: z.int().positive(),
+  }),
   z.strictObject({
     type: z.literal("attempt.started"),
     attempt: z.int().positive(),

@@ -24,7 +24,11 @@ export const lanesPolicy: Policy = {
       .filter((node) => node.attempts.length < base);
     const redraft = best(shared, (node) => value(state, node, claimed));
     if (redraft) return { do: "work", nodeId: redraft.nodeId };
-    return { do: "stop", reason: "nothing_free", message: "every open node is claimed or used up, and the model proposes nothing new" };
+    return {
+      do: "stop",
+      reason: "nothing_free",
+      message: "every open node is claimed or used up, and the model proposes nothing new",
+    };
   },
   afterAttempt(state, cycle) {
     const { base, max } = state.options.attemptsPerNode;
@@ -42,7 +46,12 @@ export function value(state: RunState, node: TreeNode, claimed: ReadonlySet<stri
   const difficulty = ((node.action?.difficulty ?? 3) - 1) / 4;
   const neighbours = [...claimed].filter((id) => state.tree.nodes.get(id)?.parentId === node.parentId).length;
   const bonus = Math.sqrt(Math.log(1 + state.attempts.length) / (1 + node.attempts.length + neighbours));
-  return belief + weights.parentQuality * parentQuality(state, node) - weights.difficulty * difficulty + weights.exploration * bonus;
+  return (
+    belief +
+    weights.parentQuality * parentQuality(state, node) -
+    weights.difficulty * difficulty +
+    weights.exploration * bonus
+  );
 }
 
 /** 0 to 1: how good the kernel is that the node would build on, on a log scale against the run's best. */

@@ -1,6 +1,6 @@
-import type { Cycle, RunState } from "./state.ts";
 import type { LaneStopReason } from "./events.ts";
 import type { Rng } from "./rng.ts";
+import type { Cycle, RunState } from "./state.ts";
 
 /** What a lane without a cycle does next. */
 export type Move =

@@ -128,7 +128,11 @@ export type RunState = {
 function created(logged: LoggedEvent): RunState {
   const { event, seq, atMs } = logged;
   if (event.type !== "run.created" || seq !== 1)
-    throw new AppError("operator", "log.foreign", `a run's log begins with run.created as event 1, found ${event.type} as ${seq}`);
+    throw new AppError(
+      "operator",
+      "log.foreign",
+      `a run's log begins with run.created as event 1, found ${event.type} as ${seq}`,
+    );
   return {
     seq,
     runId: event.runId,
@@ -194,11 +198,27 @@ function change(state: RunState, event: RunEvent, atMs: number): RunState {
     case "run.created":
       throw new AppError("operator", "log.foreign", `run.created stands twice in the log of ${state.runId}`);
     case "execution.started":
-      return { ...state, epoch: event.epoch, lanes: event.lanes, status: "running", pause: null, reason: "", endedAtMs: null, stops: [], refereeTrouble: 0, initRefusalsBefore: state.initRefusals.length };
+      return {
+        ...state,
+        epoch: event.epoch,
+        lanes: event.lanes,
+        status: "running",
+        pause: null,
+        reason: "",
+        endedAtMs: null,
+        stops: [],
+        refereeTrouble: 0,
+        initRefusalsBefore: state.initRefusals.length,
+      };
     case "call.submitted":
       return {
         ...state,
-        calls: with_(state.calls, event.call, { ...event, ticket: null, submittedAtMs: atMs, state: "submitted" as const }),
+        calls: with_(state.calls, event.call, {
+          ...event,
+          ticket: null,
+          submittedAtMs: atMs,
+          state: "submitted" as const,
+        }),
         callsMade: { ...state.callsMade, [event.to]: state.callsMade[event.to] + 1 },
       };
     case "call.ticketed":
@@ -225,7 +245,13 @@ function change(state: RunState, event: RunEvent, atMs: number): RunState {
           openQuestions: event.openQuestions,
           rootId: event.rootId,
           nodes: new Map<string, TreeNode>([
-            [event.rootId, { ...rootNode(event.rootId, event.rootNotes), solution: state.tree.nodes.get(state.tree.rootId)?.solution ?? null }],
+            [
+              event.rootId,
+              {
+                ...rootNode(event.rootId, event.rootNotes),
+                solution: state.tree.nodes.get(state.tree.rootId)?.solution ?? null,
+              },
+            ],
             ...event.nodes.map((seed): [string, TreeNode] => [seed.nodeId, newNode(seed)]),
           ]),
         },
@@ -241,7 +267,10 @@ function change(state: RunState, event: RunEvent, atMs: number): RunState {
         tree: refined === null ? tree : patchNode(tree, refined, (node) => ({ refinements: node.refinements + 1 })),
         proposal: event.purpose === "propose" ? null : state.proposal,
         lastProposalYield: event.purpose === "propose" ? opened : opened > 0 ? null : state.lastProposalYield,
-        refusals: [...state.refusals, ...event.refused.map(({ op, reason }) => ({ call: event.call, op, reason }))].slice(-24),
+        refusals: [
+          ...state.refusals,
+          ...event.refused.map(({ op, reason }) => ({ call: event.call, op, reason })),
+        ].slice(-24),
       };
     }
     case "seed.judged": {
@@ -252,7 +281,11 @@ function change(state: RunState, event: RunEvent, atMs: number): RunState {
     }
     case "proposal.opened": {
       const { call, lane, epoch } = event;
-      return { ...state, proposal: { call, lane, epoch }, proposals: state.proposals + (state.proposal?.call === call ? 0 : 1) };
+      return {
+        ...state,
+        proposal: { call, lane, epoch },
+        proposals: state.proposals + (state.proposal?.call === call ? 0 : 1),
+      };
     }
     case "round.opened":
       return { ...state, round: event.round, stops: [], judgedAtRoundStart: state.judged };
@@ -273,7 +306,8 @@ function change(state: RunState, event: RunEvent, atMs: number): RunState {
         ...state,
         calls: without(state.calls, `${attemptName(attempt)}/draft`),
         attempts: replaced(state.attempts, { ...attempt, drafted: true, kernelId, sameAs }),
-        byKernel: kernelId && !state.byKernel.has(kernelId) ? with_(state.byKernel, kernelId, event.attempt) : state.byKernel,
+        byKernel:
+          kernelId && !state.byKernel.has(kernelId) ? with_(state.byKernel, kernelId, event.attempt) : state.byKernel,
       };
     }
     case "attempt.judged":
@@ -285,7 +319,9 @@ function change(state: RunState, event: RunEvent, atMs: number): RunState {
       return {
         ...state,
         tree: barren ? patchNode(state.tree, node.nodeId, (now) => ({ failures: now.failures + 1 })) : state.tree,
-        cycles: event.refine ? patched(state.cycles, event.cycle, { state: "closed" as const }) : without(state.cycles, event.cycle),
+        cycles: event.refine
+          ? patched(state.cycles, event.cycle, { state: "closed" as const })
+          : without(state.cycles, event.cycle),
       };
     }
     case "cycle.ended":
@@ -296,7 +332,11 @@ function change(state: RunState, event: RunEvent, atMs: number): RunState {
     }
     case "duel.judged": {
       const { type: _, ...duel } = event;
-      return { ...state, duels: [...state.duels, duel], calls: withoutPrefix(state.calls, `confirm${state.duels.length + 1}/`) };
+      return {
+        ...state,
+        duels: [...state.duels, duel],
+        calls: withoutPrefix(state.calls, `confirm${state.duels.length + 1}/`),
+      };
     }
     case "best.confirmed":
       return { ...state, confirmed: event.kernelId, confirmDone: true };
@@ -354,13 +394,21 @@ function started(state: RunState, event: Extract<RunEvent, { type: "attempt.star
 }
 
 function judged(state: RunState, event: Extract<RunEvent, { type: "attempt.judged" }>, atMs: number): RunState {
-  const attempt: Attempt = { ...attemptOf(state, event.attempt), status: event.status, score: event.score, callNs: event.callNs, message: event.message, endedAtMs: atMs };
+  const attempt: Attempt = {
+    ...attemptOf(state, event.attempt),
+    status: event.status,
+    score: event.score,
+    callNs: event.callNs,
+    message: event.message,
+    endedAtMs: atMs,
+  };
   const node = state.tree.nodes.get(attempt.nodeId);
   const found: SolutionRef | null =
     event.score !== null && attempt.kernelId !== null
       ? { kernelId: attempt.kernelId, attempt: attempt.attempt, score: event.score.value }
       : null;
-  const better = (now: SolutionRef | null | undefined) => found !== null && (now === null || now === undefined || found.score > now.score);
+  const better = (now: SolutionRef | null | undefined) =>
+    found !== null && (now === null || now === undefined || found.score > now.score);
   const improved = better(state.best);
   return {
     ...state,
@@ -375,11 +423,13 @@ function judged(state: RunState, event: Extract<RunEvent, { type: "attempt.judge
 }
 
 /** The name under which all of an attempt's steps are recorded, once and for all: `lane2-cycle3/attempt7`. */
-export const attemptName = (attempt: Pick<Attempt, "cycle" | "attempt">): string => `${attempt.cycle}/attempt${attempt.attempt}`;
+export const attemptName = (attempt: Pick<Attempt, "cycle" | "attempt">): string =>
+  `${attempt.cycle}/attempt${attempt.attempt}`;
 
 export function attemptOf(state: RunState, number: number): Attempt {
   const attempt = state.attempts[number - 1];
-  if (!attempt) throw new AppError("operator", "log.unknownAttempt", `the log of ${state.runId} has no attempt ${number}`);
+  if (!attempt)
+    throw new AppError("operator", "log.unknownAttempt", `the log of ${state.runId} has no attempt ${number}`);
   return attempt;
 }
 
@@ -406,7 +456,8 @@ const patched = <K, V extends object>(map: ReadonlyMap<K, V>, key: K, patch: Par
   return value ? with_(map, key, { ...value, ...patch }) : map;
 };
 
-const replaced = (attempts: readonly Attempt[], attempt: Attempt): Attempt[] => attempts.with(attempt.attempt - 1, attempt);
+const replaced = (attempts: readonly Attempt[], attempt: Attempt): Attempt[] =>
+  attempts.with(attempt.attempt - 1, attempt);
 
 const patchNode = (tree: Tree, nodeId: string, patch: (node: TreeNode) => Partial<TreeNode>): Tree => {
   const node = tree.nodes.get(nodeId);

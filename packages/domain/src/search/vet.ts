@@ -15,10 +15,14 @@ const denied: readonly [RegExp, string][] = [
  * the text does what no kernel needs. Null: nothing speaks against an evaluation.
  */
 export function vetKernel(kernel: Kernel, problem: Problem): string | null {
-  if (kernel.definition !== problem.definition.name) return `the kernel is for '${kernel.definition}', not for '${problem.definition.name}'`;
+  if (kernel.definition !== problem.definition.name)
+    return `the kernel is for '${kernel.definition}', not for '${problem.definition.name}'`;
   const [file] = kernel.entryPoint.split("::");
-  if (!kernel.files.some((source) => source.path === file)) return `the entry file '${file}' is not among the kernel's files`;
+  if (!kernel.files.some((source) => source.path === file))
+    return `the entry file '${file}' is not among the kernel's files`;
   for (const { path, content } of kernel.files)
     for (const [pattern, what] of denied) if (pattern.test(content)) return `${path} ${what}: not allowed in a kernel`;
-  return kernel.entryPoint.startsWith(entryFile[kernel.language]) ? null : `the entry must be in ${entryFile[kernel.language]}`;
+  return kernel.entryPoint.startsWith(entryFile[kernel.language])
+    ? null
+    : `the entry must be in ${entryFile[kernel.language]}`;
 }

@@ -10,7 +10,8 @@ const read = (nodes: object[]): ReadDocument => {
   return document;
 };
 const action = (changes: object) => ({ action: { title: "try it", ...changes } });
-const parents = (tree: Tree) => Object.fromEntries([...tree.nodes.values()].map((node) => [node.nodeId, node.parentId]));
+const parents = (tree: Tree) =>
+  Object.fromEntries([...tree.nodes.values()].map((node) => [node.nodeId, node.parentId]));
 
 test("a clean document needs no repairs", () => {
   const { tree, repairs } = read([looseNode("a", "root"), looseNode("a1", "a")]);
@@ -29,15 +30,30 @@ test.each([
   ["a second node without a parent", { parent_id: null }, { parentId: "root" }, "a names no parent"],
   ["the old difficulty 3", action({ difficulty_0_to_3: 3 }), { action: { difficulty: 4 } }, null],
   ["a missing score", action({}), { action: { score: 0.6, difficulty: 3 } }, null],
-  ["a missing score after a clamped rating", { overall_rating_0_to_10: 44, ...action({}) }, { action: { score: 1 } }, "44"],
+  [
+    "a missing score after a clamped rating",
+    { overall_rating_0_to_10: 44, ...action({}) },
+    { action: { score: 1 } },
+    "44",
+  ],
   ["a score of 7", action({ score_0_to_1: 7 }), { action: { score: 1 } }, "a.action.score_0_to_1 is 7"],
   ["a rating in words", { overall_rating_0_to_10: "high" }, { rating: 0 }, "a.overall_rating_0_to_10 is not a number"],
   ["notes that are a list", { notes: ["x"] }, { notes: "" }, "a.notes is not a text"],
   ["notes without end", { notes: "x".repeat(5_000) }, { notes: "x".repeat(4_000) }, "a.notes is cut"],
-  ["a title without end", action({ title: "x".repeat(400) }), { action: { title: "x".repeat(300) } }, "a.action.title is cut"],
+  [
+    "a title without end",
+    action({ title: "x".repeat(400) }),
+    { action: { title: "x".repeat(300) } },
+    "a.action.title is cut",
+  ],
   ["an action without a title", { action: { description: "do it" } }, { action: null }, "a.action has no title"],
   ["no action at all", { action: null }, { action: null }, null],
-  ["a forecast below zero", action({ expected_vs_baseline_factor: -2 }), { action: { expectedVsBaselineFactor: null } }, "a.action.expected"],
+  [
+    "a forecast below zero",
+    action({ expected_vs_baseline_factor: -2 }),
+    { action: { expectedVsBaselineFactor: null } },
+    "a.action.expected",
+  ],
   ["no forecast", action({ expected_vs_baseline_factor: null }), { action: { expectedVsBaselineFactor: null } }, null],
 ])("%s is mended, and told", (_, changes, expected, repair) => {
   const { tree, repairs } = read([looseNode("a", "root", changes)]);
@@ -57,7 +73,10 @@ test("a node that is its own parent comes below the root", () => {
 });
 
 test("of two nodes of one id the first stays", () => {
-  const { tree, repairs } = read([looseNode("a", "root", { notes: "first" }), looseNode("a", "root", { notes: "second" })]);
+  const { tree, repairs } = read([
+    looseNode("a", "root", { notes: "first" }),
+    looseNode("a", "root", { notes: "second" }),
+  ]);
   expect(tree.nodes.get("a")?.notes).toBe("first");
   expect(repairs).toEqual(["a second node 'a' is left out"]);
 });
@@ -67,7 +86,12 @@ test("a second root is left out", () => {
 });
 
 test("children find a parent whose id had to change", () => {
-  const nodes = [looseNode("plan A", "root"), looseNode("below", "plan A"), looseNode(" padded ", "plan A"), looseNode("deep", " padded ")];
+  const nodes = [
+    looseNode("plan A", "root"),
+    looseNode("below", "plan A"),
+    looseNode(" padded ", "plan A"),
+    looseNode("deep", " padded "),
+  ];
   const { tree, repairs } = read(nodes);
   expect(parents(tree)).toEqual({ root: null, n1: "root", below: "n1", padded: "n1", deep: "padded" });
   expect(repairs).toContain("node id \"plan A\" becomes 'n1'");
@@ -106,10 +130,16 @@ test("too many open questions, and what is no question, are told", () => {
   expect(readDocument(document)?.repairs).toHaveLength(2);
 });
 
-test.each([null, 3, "x", [], {}, { decision_tree: {} }, { decision_tree: { nodes: {} } }, { decision_tree: { nodes: [1] } }])(
-  "%j is no world model",
-  (value) => expect(readDocument(value)).toBeNull(),
-);
+test.each([
+  null,
+  3,
+  "x",
+  [],
+  {},
+  { decision_tree: {} },
+  { decision_tree: { nodes: {} } },
+  { decision_tree: { nodes: [1] } },
+])("%j is no world model", (value) => expect(readDocument(value)).toBeNull());
 
 test("what is written is read back the same", () => {
   const { tree } = read([
@@ -121,7 +151,7 @@ test("what is written is read back the same", () => {
   expect(again).toEqual({ tree, repairs: [] });
 });
 
-export function expectSound(tree: Tree): void {
+function expectSound(tree: Tree): void {
   expect(tree.nodes.get(tree.rootId)?.parentId).toBeNull();
   for (const [id, node] of tree.nodes) {
     expect(node.nodeId).toBe(id);
@@ -133,8 +163,14 @@ export function expectSound(tree: Tree): void {
 test("any JSON reads as nothing or as a sound tree", () => {
   const id = fc.oneof(fc.constantFrom("root", "a", "b", "c", "bad id", "n1"), fc.jsonValue({ maxDepth: 1 }));
   const field = fc.oneof(fc.jsonValue({ maxDepth: 1 }), fc.double(), fc.string());
-  const node = fc.dictionary(fc.constantFrom("decision", "notes", "overall_rating_0_to_10", "impacts", "action"), field);
-  const nodes = fc.array(fc.tuple(id, id, node).map(([node_id, parent_id, rest]) => ({ ...rest, node_id, parent_id })), { maxLength: 8 });
+  const node = fc.dictionary(
+    fc.constantFrom("decision", "notes", "overall_rating_0_to_10", "impacts", "action"),
+    field,
+  );
+  const nodes = fc.array(
+    fc.tuple(id, id, node).map(([node_id, parent_id, rest]) => ({ ...rest, node_id, parent_id })),
+    { maxLength: 8 },
+  );
   fc.assert(
     fc.property(nodes, id, (list, root_id) => {
       const document = readDocument({ decision_tree: { root_id, nodes: list } });

@@ -1,5 +1,14 @@
 import { z } from "zod";
-import { type Action, type Impacts, newNode, type NodeSeed, noImpacts, rootNode, type Tree, type TreeNode } from "./node.ts";
+import {
+  type Action,
+  type Impacts,
+  type NodeSeed,
+  newNode,
+  noImpacts,
+  rootNode,
+  type Tree,
+  type TreeNode,
+} from "./node.ts";
 
 /**
  * The world-model document of K-Search (spec/ksearch.md 3.1), snake_case as published: what a model writes at init, what
@@ -26,7 +35,14 @@ const text = (value: unknown, where: string, repairs: Repairs): string => {
   return value.slice(0, longest);
 };
 
-const clamped = (value: unknown, low: number, high: number, missing: number, where: string, repairs: Repairs): number => {
+const clamped = (
+  value: unknown,
+  low: number,
+  high: number,
+  missing: number,
+  where: string,
+  repairs: Repairs,
+): number => {
   if (value === undefined || value === null) return missing;
   if (typeof value !== "number" || !Number.isFinite(value)) {
     repairs.push(`${where} is not a number`);
@@ -65,7 +81,8 @@ function readAction(value: unknown, rating: number, where: string, repairs: Repa
     return null;
   }
   const legacy = source.difficulty_0_to_3;
-  const difficulty = typeof legacy === "number" && source.difficulty_1_to_5 === undefined ? legacy + 1 : source.difficulty_1_to_5;
+  const difficulty =
+    typeof legacy === "number" && source.difficulty_1_to_5 === undefined ? legacy + 1 : source.difficulty_1_to_5;
   const expected = source.expected_vs_baseline_factor ?? null;
   const usable = typeof expected === "number" && expected > 0 && Number.isFinite(expected);
   if (expected !== null && !usable) repairs.push(`${where}.expected_vs_baseline_factor is not a positive number`);
@@ -133,7 +150,8 @@ function rooted(seeds: NodeSeed[], rootId: string, repairs: Repairs): NodeSeed[]
 const spelled = (id: unknown): string | null =>
   typeof id === "number" ? `${id}` : typeof id === "string" && id.trim() !== "" ? id.trim() : null;
 
-const freeName = (name: string, taken: ReadonlySet<unknown>): string => (taken.has(name) ? freeName(`${name}x`, taken) : name);
+const freeName = (name: string, taken: ReadonlySet<unknown>): string =>
+  taken.has(name) ? freeName(`${name}x`, taken) : name;
 
 export type ReadDocument = { tree: Tree; repairs: string[] };
 
@@ -143,7 +161,8 @@ export function readDocument(value: unknown): ReadDocument | null {
   if (!parsed.success) return null;
   const { kernel_summary, open_questions, decision_tree } = parsed.data;
   const repairs: Repairs = [];
-  const rootId = typeof decision_tree.root_id === "string" && decision_tree.root_id !== "" ? decision_tree.root_id : "root";
+  const rootId =
+    typeof decision_tree.root_id === "string" && decision_tree.root_id !== "" ? decision_tree.root_id : "root";
   const rawRoot = decision_tree.nodes.find((node) => node.node_id === rootId);
   const taken = new Set<unknown>(decision_tree.nodes.map((raw) => raw.node_id));
   const seeds = new Map<string, NodeSeed>();

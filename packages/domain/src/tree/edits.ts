@@ -1,6 +1,14 @@
 import { z } from "zod";
 import { readNode } from "./document.ts";
-import { Action, Impacts, type NodeSeed, newNode, NodeSeed as NodeSeedSchema, type Tree, type TreeNode } from "./node.ts";
+import {
+  Action,
+  Impacts,
+  type NodeSeed,
+  NodeSeed as NodeSeedSchema,
+  newNode,
+  type Tree,
+  type TreeNode,
+} from "./node.ts";
 
 /**
  * The edit script (spec/ksearch.md 3.4): how a model changes the tree after init. A discriminated union with
@@ -19,7 +27,11 @@ const ActionPatch = z
   })
   .partial();
 const ImpactPatch = z
-  .strictObject({ rating_0_to_10: z.number().min(0).max(10), risk: z.string().max(4_000), notes: z.string().max(4_000) })
+  .strictObject({
+    rating_0_to_10: z.number().min(0).max(10),
+    risk: z.string().max(4_000),
+    notes: z.string().max(4_000),
+  })
   .partial();
 const NodePatch = z
   .strictObject({
@@ -29,7 +41,11 @@ const NodePatch = z
     confidence_0_to_1: z.number().min(0).max(1),
     notes: z.string().max(4_000),
     impacts: z
-      .strictObject({ memory_bandwidth: ImpactPatch, register_pressure: ImpactPatch, compute_intensity_and_hw_fit: ImpactPatch })
+      .strictObject({
+        memory_bandwidth: ImpactPatch,
+        register_pressure: ImpactPatch,
+        compute_intensity_and_hw_fit: ImpactPatch,
+      })
       .partial(),
     action: ActionPatch,
   })
@@ -125,7 +141,10 @@ const inSubtree = (tree: Tree, nodeId: string, top: string): boolean => {
 export function planEdits(tree: Tree, script: unknown, limits: EditLimits): { edits: TreeEdit[]; refused: Refusal[] } {
   const shell = z.looseObject({ ops: z.array(z.unknown()).max(64) }).safeParse(script);
   if (!shell.success)
-    return { edits: [], refused: [{ index: -1, op: "script", reason: 'the reply is not an object with an "ops" list (at most 64)' }] };
+    return {
+      edits: [],
+      refused: [{ index: -1, op: "script", reason: 'the reply is not an object with an "ops" list (at most 64)' }],
+    };
   let working = tree;
   let inserted = 0;
   const edits: TreeEdit[] = [];
@@ -153,7 +172,10 @@ export function planEdits(tree: Tree, script: unknown, limits: EditLimits): { ed
   const update = (nodeId: string, patch: NodePatch): string | null => {
     const node = working.nodes.get(nodeId);
     if (!node) return `there is no node '${nodeId}'`;
-    if (nodeId === working.rootId && (patch.decision !== undefined || patch.choice !== undefined || patch.action !== undefined))
+    if (
+      nodeId === working.rootId &&
+      (patch.decision !== undefined || patch.choice !== undefined || patch.action !== undefined)
+    )
       return "the root has no decision, choice or action";
     if (patch.action !== undefined && node.action === null && patch.action.title === undefined)
       return `'${nodeId}' has no action yet: a new one needs a title`;
@@ -170,7 +192,9 @@ export function planEdits(tree: Tree, script: unknown, limits: EditLimits): { ed
         const wrong = checkTarget(op.node_id) ?? (op.parent_patch ? update(op.node_id, op.parent_patch) : null);
         if (wrong) return wrong;
         const reasons = op.children.map((child) => insert(child, op.node_id)).filter((reason) => reason !== null);
-        return reasons.length > 0 ? `${reasons.length} of ${op.children.length} children: ${[...new Set(reasons)].join("; ")}` : null;
+        return reasons.length > 0
+          ? `${reasons.length} of ${op.children.length} children: ${[...new Set(reasons)].join("; ")}`
+          : null;
       }
       case "delete_node": {
         const wrong = checkTarget(op.node_id) ?? undeletable(working, op.node_id);
@@ -195,12 +219,17 @@ function undeletable(tree: Tree, nodeId: string): string | null {
   if (nodeId === tree.rootId) return "the root cannot be deleted";
   if (node?.solution) return "a solved node cannot be deleted";
   if (node && node.attempts.length > 0) return "a node with attempts stays as evidence; lower its score instead";
-  if ([...tree.nodes.values()].some((other) => other.parentId === nodeId)) return "a node with children cannot be deleted";
+  if ([...tree.nodes.values()].some((other) => other.parentId === nodeId))
+    return "a node with children cannot be deleted";
   return null;
 }
 
 /** Titles compare without case, punctuation and spacing: the same idea proposed twice buys nothing. */
-const normalTitle = (title: string): string => title.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, " ").trim();
+const normalTitle = (title: string): string =>
+  title
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}]+/gu, " ")
+    .trim();
 
 const twinOf = (tree: Tree, seed: NodeSeed): TreeNode | undefined =>
   [...tree.nodes.values()].find(
@@ -242,7 +271,10 @@ function toPatch(node: TreeNode, patch: NodePatch): Extract<TreeEdit, { edit: "u
     impacts: patch.impacts && {
       memoryBandwidth: impact(node.impacts.memoryBandwidth, patch.impacts.memory_bandwidth),
       registerPressure: impact(node.impacts.registerPressure, patch.impacts.register_pressure),
-      computeIntensityAndHwFit: impact(node.impacts.computeIntensityAndHwFit, patch.impacts.compute_intensity_and_hw_fit),
+      computeIntensityAndHwFit: impact(
+        node.impacts.computeIntensityAndHwFit,
+        patch.impacts.compute_intensity_and_hw_fit,
+      ),
     },
     action: nextAction,
   };

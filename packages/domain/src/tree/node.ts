@@ -71,7 +71,13 @@ export const noImpacts: Impacts = {
   computeIntensityAndHwFit: { rating: 0, risk: "", notes: "" },
 };
 
-export const newNode = (seed: NodeSeed): TreeNode => ({ ...seed, solution: null, attempts: [], failures: 0, refinements: 0 });
+export const newNode = (seed: NodeSeed): TreeNode => ({
+  ...seed,
+  solution: null,
+  attempts: [],
+  failures: 0,
+  refinements: 0,
+});
 
 export const rootNode = (nodeId: string, notes: string): TreeNode => ({
   nodeId,
@@ -102,7 +108,11 @@ export const childrenOf = (tree: Tree, nodeId: string): TreeNode[] =>
 /** Root first, the node last. Parents always exist and edits cannot make a cycle, so the walk ends. */
 export function pathTo(tree: Tree, nodeId: string): TreeNode[] {
   const path: TreeNode[] = [];
-  for (let node = tree.nodes.get(nodeId); node; node = node.parentId === null ? undefined : tree.nodes.get(node.parentId))
+  for (
+    let node = tree.nodes.get(nodeId);
+    node;
+    node = node.parentId === null ? undefined : tree.nodes.get(node.parentId)
+  )
     path.unshift(node);
   return path;
 }

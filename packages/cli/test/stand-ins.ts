@@ -1,0 +1,260 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import { afterAll } from "vitest";
+
+/** Tests of the command line run it as a user does: a process of its own, with a model and a referee that are others. */
+const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
+
+/** A key that no output and no file may ever show. */
+export const secretKey = "sk-secret-5f1c9a7e2b";
+
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+});
+
+/** An empty folder, removed after the last test of the file. */
+export function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "ksearch-cli-"));
+  folders.push(folder);
+  return folder;
+}
+
+export const digest = (content: string): string => createHash("sha256").update(content).digest("hex").slice(0, 16);
+
+export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+export type Ended = { code: number | null; signal: string | null; stdout: string; stderr: string; ms: number };
+export type Started = { child: ChildProcess; ended: Promise<Ended>; soFar: () => string };
+export type Place = { cwd: string; env?: Record<string, string | undefined>; stdin?: string };
+
+/** Starts `ksearch` in a folder. Its environment holds a key and nothing of ours that could change what it does. */
+export function start(args: readonly string[], { cwd, env = {}, stdin = "" }: Place): Started {
+  const began = performance.now();
+  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", main, ...args], {
+    cwd,
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, OPENAI_API_KEY: secretKey, ...env },
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  let stdout = "";
+  let stderr = "";
+  child.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
+    stdout += chunk;
+  });
+  child.stderr?.setEncoding("utf8").on("data", (chunk: string) => {
+    stderr += chunk;
+  });
+  child.stdin?.on("error", () => undefined);
+  child.stdin?.end(stdin);
+  const ended = new Promise<Ended>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr, ms: performance.now() - began }));
+  });
+  return { child, ended, soFar: () => stdout };
+}
+
+export const ksearch = (args: readonly string[], place: Place): Promise<Ended> => start(args, place).ended;
+
+/** The last line of an output, as JSON. */
+export const lastJson = ({ stdout }: Pick<Ended, "stdout">) => JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
+
+export const problemName = "vector_scale";
+export const reference = "import numpy as np\n\n\ndef run(x):\n    return x * np.float32(2)\n";
+
+export const definition = {
+  name: problemName,
+  op_type: "elementwise",
+  description: "A vector times two.",
+  axes: { n: { type: "var" } },
+  inputs: { x: { shape: ["n"], dtype: "float32" } },
+  outputs: { y: { shape: ["n"], dtype: "float32" } },
+  reference,
+};
+export const workload = { workload: { uuid: "w1", axes: { n: 4096 }, inputs: { x: { type: "random" } } } };
+
+/** A folder of problems in FlashInfer-Bench's layout, with one small problem in it. */
+export function problemFolder(changes: { definition?: unknown; workloads?: string | null } = {}): string {
+  const root = newFolder();
+  const { definition: given = definition, workloads = `${JSON.stringify(workload)}\n` } = changes;
+  for (const kind of ["definitions", "workloads"]) mkdirSync(join(root, kind, "elementwise"), { recursive: true });
+  const content = typeof given === "string" ? given : JSON.stringify(given);
+  writeFileSync(join(root, "definitions/elementwise", `${problemName}.json`), content);
+  if (workloads !== null) writeFileSync(join(root, "workloads/elementwise", `${problemName}.jsonl`), workloads);
+  return root;
+}
+
+const node = (id: string, score: number) => ({
+  node_id: id,
+  decision: "what to do",
+  choice: id,
+  overall_rating_0_to_10: 5,
+  confidence_0_to_1: 0.5,
+  notes: "",
+  action: { title: `try ${id}`, difficulty_1_to_5: 2, score_0_to_1: score, expected_vs_baseline_factor: 2 },
+});
+
+const world = {
+  kernel_summary: "a vector times two",
+  open_questions: ["is it bound by memory?"],
+  decision_tree: {
+    root_id: "root",
+    nodes: [
+      { node_id: "root", parent_id: null },
+      ...Array.from({ length: 8 }, (_, index) => ({ parent_id: "root", ...node(`idea${index}`, 0.9 - index / 100) })),
+    ],
+  },
+};
+
+/** A kernel that a real referee passes; the stand-in referee reads its score from the comment. */
+export const kernelText = (score: string, salt: string): string =>
+  `# score ${score} ${salt}\nimport numpy as np\n\n\ndef run(x):\n    return x * np.float32(2)\n`;
+
+/** What the model says: a pure function of the prompt, different for different prompts. */
+export function replyTo(prompt: string): string {
+  const salt = digest(prompt);
+  const luck = Number.parseInt(salt.slice(0, 4), 16);
+  if (prompt.includes("write the world model of a search")) return JSON.stringify(world);
+  if (prompt.includes("# Action to carry out"))
+    return `<file name="main.py">\n${kernelText((1 + luck / 65_536).toFixed(4), salt)}</file>`;
+  const refined = /Touch only '([^']+)' and nodes below it/.exec(prompt)?.[1];
+  if (refined === undefined && !prompt.includes("No open action is free")) throw new Error("what prompt is this?");
+  const insert = { op: "insert_node", parent_id: refined ?? "root", node: node(`n${salt.slice(0, 6)}`, 0.6) };
+  return JSON.stringify({ ops: luck % 3 === 0 ? [insert] : [] });
+}
+
+export type Received = { prompt: string; key: string; reply: string };
+export type FakeModel = {
+  url: string;
+  /** Every request, in the order in which it came in. */
+  received: Received[];
+  /** Requests and replies so far. */
+  touches: () => number;
+  /** Flags that let `ksearch run` ask this model. */
+  flags: string[];
+};
+type Behaviour = { delayMs?: number; respond?: (response: ServerResponse) => void };
+
+/** A model behind a real HTTP server on loopback that speaks Chat Completions and writes down what it was asked. */
+export async function fakeModel({ delayMs = 15, respond }: Behaviour = {}): Promise<FakeModel> {
+  const received: Received[] = [];
+  let replies = 0;
+  const server = createServer(async (request, response) => {
+    const body = JSON.parse(await text(request));
+    const prompt: string = body.messages.map((message: { content: string }) => message.content).join("\n\n");
+    const reply = replyTo(prompt);
+    received.push({ prompt, key: request.headers.authorization ?? "", reply });
+    if (respond) return respond(response);
+    await pause(delayMs + (Number.parseInt(digest(prompt).slice(0, 2), 16) % 10));
+    replies += 1;
+    response.writeHead(200, { "content-type": "application/json" });
+    const usage = { prompt_tokens: 1_000, completion_tokens: 100, total_tokens: 1_100 };
+    const choices = [{ index: 0, finish_reason: "stop", message: { role: "assistant", content: reply } }];
+    response.end(JSON.stringify({ id: "c", object: "chat.completion", model: "fake-1", choices, usage }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  afterAll(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+  const named = ["--llm", "openai", "--model-name", "fake", "--api", "chat", "--model-price", "1/10"];
+  return {
+    url,
+    received,
+    touches: () => received.length + replies,
+    flags: [...named, "--base-url", url, "--max-output-tokens", "1000"],
+  };
+}
+
+/** What the fake model's usage costs at its price: 1000 tokens in at $1, 100 out at $10 a million. */
+export const callMicroUsd = 2_000;
+
+export type Judged = { at: "start" | "end"; requestId: string; kernel: string };
+export type StandIn = { python: string; judged: () => Judged[] };
+
+const verdictParts = {
+  schema: "ksearch.result/1",
+  device: "cpu",
+  workloads: [],
+  guards: [],
+  logs: { build: "", run: "", feedback: "stand-in: nothing was run", truncated: false },
+  usage: { queuedMs: 0, buildMs: 0, deviceMs: 1, wallMs: 1 },
+  seed: "0".repeat(32),
+  env: {
+    gpu: null,
+    gpuCount: 0,
+    cpu: "stand-in",
+    cpuCount: 1,
+    os: "stand-in",
+    python: "3",
+    numpy: null,
+    torch: null,
+    compiler: null,
+    compilerFlags: [],
+    harnessVersion: "stand-in",
+    isolation: [],
+  },
+};
+export const doctorReport = {
+  ok: true,
+  reasons: [] as string[],
+  cpu: "stand-in",
+  compiler: null as string | null,
+  compilerVersion: null as string | null,
+  compilerFlags: [] as string[],
+};
+
+/**
+ * A STAND-IN for the referee, a process a request like the real one (`-m ksearch_referee judge -` and `… doctor`). It
+ * runs no kernel: it passes each with the score that the kernel's text names (one that names none is a compile_error),
+ * and writes down what it was asked.
+ */
+export function standInReferee({ delayMs = 10, doctor = doctorReport as unknown } = {}): StandIn {
+  const folder = newFolder();
+  const log = join(folder, "judged.jsonl");
+  const python = join(folder, "python");
+  const script = `#!${process.execPath}
+import { createHash } from "node:crypto";
+import { appendFileSync, readFileSync } from "node:fs";
+process.stdout.on("error", () => process.exit(0));
+const [, , flag, module, door, from] = process.argv;
+if (flag !== "-m" || module !== "ksearch_referee") process.exit(64);
+if (door === "doctor") console.log(${JSON.stringify(typeof doctor === "string" ? doctor : JSON.stringify(doctor))});
+else if (door === "judge" && from === "-") judge(JSON.parse(readFileSync(0, "utf8")));
+else process.exit(64);
+function judge({ requestId, kernel, incumbent }) {
+  const digest = createHash("sha256").update(JSON.stringify(kernel)).digest("hex").slice(0, 16);
+  const log = (at) => appendFileSync(${JSON.stringify(log)}, JSON.stringify({ at, requestId, kernel: digest }) + "\\n");
+  const scoreOf = ({ files }) => Number(/score ([\\d.]+)/.exec(files[0].content)?.[1] ?? 0);
+  const score = scoreOf(kernel);
+  const between = (value) => ({ value, low: value * 0.99, high: value * 1.01 });
+  const verdict = score === 0
+    ? { status: "compile_error", phase: "build", message: "the kernel names no score" }
+    : { status: "passed", phase: "done", score: { name: "geomean_speedup", ...between(score) }, aggregate: {
+        geomeanSpeedup: score, meanSpeedup: score, geomeanCallNs: Math.round(1e6 / score), geomeanReferenceNs: 1000000,
+        vsIncumbent: incumbent ? between(score / scoreOf(incumbent)) : null } };
+  log("start");
+  setTimeout(() => {
+    log("end");
+    console.log(JSON.stringify({ ...${JSON.stringify(verdictParts)}, requestId, kernelDigest: "sha256:" + digest, ...verdict }));
+  }, ${delayMs});
+}
+`;
+  writeFileSync(python, script);
+  chmodSync(python, 0o755);
+  const judged = (): Judged[] =>
+    existsSync(log)
+      ? readFileSync(log, "utf8")
+          .split("\n")
+          .filter((line) => line !== "")
+          .map((line) => JSON.parse(line))
+      : [];
+  return { python, judged };
+}
