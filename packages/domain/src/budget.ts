@@ -1,3 +1,4 @@
+import { utf8ToBytes } from "@noble/hashes/utils.js";
 import { z } from "zod";
 import { Usage } from "./search/events.ts";
 
@@ -27,8 +28,11 @@ export function costMicroUsd(usage: Usage, price: ModelPrice): number {
   return Math.ceil(total / 1_000_000);
 }
 
-/** A rough token count where no tokenizer is at hand: one token per 3.5 characters, rounded up. An overestimate for English and code. */
-export const estimateTokens = (text: string): number => Math.ceil(text.length / 3.5);
+/**
+ * A token count where no tokenizer is at hand: one token per 3 bytes of UTF-8, rounded up. An overestimate for English,
+ * code and most other scripts, as reservations need it.
+ */
+export const estimateTokens = (text: string): number => Math.ceil(utf8ToBytes(text).length / 3);
 
 /** The most that a call can cost: what is reserved before it is sent. */
 export const worstCaseMicroUsd = (promptText: string, maxOutputTokens: number, price: ModelPrice): number =>

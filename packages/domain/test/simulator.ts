@@ -143,6 +143,7 @@ export function simulate({ options, seed, passes = 0.5, kills = 0, proposes = 0.
       yield;
       const claimed: Claimed = commit((state) => claim(state, { ...given, left }));
       if (claimed.next === "end") return;
+      if (claimed.next === "wait") continue;
       if (claimed.next === "propose") {
         yield;
         const { call } = claimed;

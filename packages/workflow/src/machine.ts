@@ -68,7 +68,7 @@ export const taskStates: Readonly<Record<string, StepName>> = {
   LaneFailed: "laneFailed",
 };
 
-export const waitStates = ["WaitSeed", "WaitInit", "WaitPropose", "WaitDraft", "WaitVerdict", "WaitRefine", "WaitConfirm"] as const;
+export const waitStates = ["WaitWork", "WaitSeed", "WaitInit", "WaitPropose", "WaitDraft", "WaitVerdict", "WaitRefine", "WaitConfirm"] as const;
 
 type State = Record<string, unknown>;
 
@@ -103,7 +103,11 @@ export function stateMachine({ resource, taskTimeoutSeconds, machineTimeoutSecon
 
   const lane: Record<string, State> = {
     Claim: task("Claim", "Claimed", "LaneFailed"),
-    Claimed: choice({ draft: "Draft", refine: "Refine", propose: "Propose", end: "LaneEnd" }, "LaneFailed"),
+    Claimed: choice(
+      { wait: "WaitWork", draft: "Draft", refine: "Refine", propose: "Propose", end: "LaneEnd" },
+      "LaneFailed",
+    ),
+    WaitWork: { Type: "Wait", SecondsPath: "$.waitSeconds", Next: "Claim" },
     ...slow("Propose", "CollectPropose", "Propose", { claim: "Claim", end: "LaneEnd" }, "LaneFailed"),
     ...slow("Draft", "CollectDraft", "Draft", { vet: "Vet", claim: "Claim", end: "LaneEnd" }, "LaneFailed"),
     Vet: task("Vet", "Vetted", "LaneFailed"),

@@ -114,6 +114,10 @@ const definesEntry = (code: string, language: Language): boolean =>
     ? new RegExp(`^(async\\s+)?def\\s+${entrySymbol}\\s*\\(`, "m").test(code)
     : definesFunction(code);
 
+/** C-like code without its comments; strings stay. */
+export const withoutComments = (code: string): string =>
+  code.replace(commentOrString, (found) => (found.startsWith('"') ? found : " "));
+
 const commentOrString = /\/\/[^\n]*|\/\*(?:[\s\S]*?\*\/|[\s\S]*$)|"(?:[^"\\\n]|\\.)*"?/g;
 const parenthesis = new RegExp(
   `(\\b${entrySymbol}\\s*)?\\(|\\)(\\s*(?:noexcept\\s*(?:\\([^()]*\\)\\s*)?)?(?:->\\s*void\\s*)?\\{)?`,

@@ -4,7 +4,7 @@ import type { AttemptKind, LaneStopReason, RunEvent } from "./events.ts";
 import { lanesPolicy } from "./lanes.ts";
 import { type Policy, stopReason } from "./policy.ts";
 import { rngFor } from "./rng.ts";
-import { type Attempt, attemptOf, type Cycle, type RunState } from "./state.ts";
+import { type Attempt, attemptOf, type Cycle, newAttempt, type RunState } from "./state.ts";
 
 /**
  * What a step decides: the events to append and the result it returns. Decisions are pure functions of the state. Whoever
@@ -47,16 +47,25 @@ export function openRound(state: RunState, round: number): Decision<null> {
 }
 
 export type Lane = { lane: number; epoch: number; round: number; left: number };
-export type Claimed = { next: "work" | "refine"; cycle: string } | { next: "propose"; call: string } | { next: "end" };
+export type Claimed =
+  | { next: "work" | "refine"; cycle: string }
+  | { next: "propose"; call: string }
+  | { next: "wait" }
+  | { next: "end" };
 
-/** Gives a lane its own unfinished cycle, one orphaned by an older execution, a new one by the policy, or the end. */
+/**
+ * Gives a lane its own unfinished cycle, one orphaned by an older execution, a new one by the policy, or the end. A lane
+ * of an older execution gets nothing.
+ */
 export function claim(state: RunState, lane: Lane): Decision<Claimed> {
   const resumed = (cycle: Cycle): Claimed => ({
     next: cycle.state === "working" ? "work" : "refine",
     cycle: cycle.cycle,
   });
-  if (state.stops.some((stop) => stop.lane === lane.lane && stop.epoch === lane.epoch && stop.round === lane.round))
-    return nothing({ next: "end" });
+  const ended = state.stops.some(
+    (stop) => stop.lane === lane.lane && stop.epoch === lane.epoch && stop.round === lane.round,
+  );
+  if (ended || lane.epoch < state.epoch) return nothing({ next: "end" });
   const halt = haltOf(state);
   if (halt) return { events: [stopped(lane, halt.reason, halt.message, halt.error)], result: { next: "end" } };
   const own = [...state.cycles.values()].find((cycle) => cycle.lane === lane.lane && cycle.epoch === lane.epoch);
@@ -85,6 +94,8 @@ export function claim(state: RunState, lane: Lane): Decision<Claimed> {
     }
     case "propose":
       return propose(lane, `propose${state.proposals + 1}`);
+    case "wait":
+      return nothing({ next: "wait" });
     case "stop":
       return end(lane, move.reason, move.message);
   }
@@ -135,24 +146,8 @@ export function startAttempt(state: RunState, cycleName: string): Decision<Attem
     previousAttempt: previous,
     forecast: node.action?.expectedVsBaselineFactor ?? null,
   };
-  return { events: [event], result: startedFrom(event) };
+  return { events: [event], result: newAttempt(event, 0) };
 }
-
-const startedFrom = ({ type: _, ...facts }: Extract<RunEvent, { type: "attempt.started" }>): Attempt => ({
-  ...facts,
-  startedAtMs: 0,
-  drafted: false,
-  kernelId: null,
-  sameAs: null,
-  status: null,
-  score: null,
-  callNs: null,
-  message: "",
-  costMicroUsd: 0,
-  llmMs: 0,
-  refereeMs: 0,
-  endedAtMs: null,
-});
 
 /** After a judged attempt: go on in the cycle, ask the model for an edit, or look for other work. */
 export function afterAttempt(state: RunState, cycleName: string): Decision<"again" | "refine" | "claim"> {
@@ -171,6 +166,7 @@ export function afterAttempt(state: RunState, cycleName: string): Decision<"agai
 /** After all lanes of a round have ended: another round, the confirmation, or a pause that says who must act. */
 export function closeRound(state: RunState): Decision<"again" | "confirm" | "report"> {
   if (state.cancelRequested || state.status === "paused") return nothing("report");
+  if (stopReason(state) !== null || state.stops.some((stop) => stop.reason === "budget")) return nothing("confirm");
   const failed = state.stops.filter((stop) => stop.error !== null);
   const fatal = failed.find((stop) => stop.error?.who !== "retry");
   const progressed = state.judged > state.judgedAtRoundStart;
@@ -179,7 +175,6 @@ export function closeRound(state: RunState): Decision<"again" | "confirm" | "rep
     const { who, code } = blame.error;
     return { events: [{ type: "run.paused", who, code, message: blame.message }], result: "report" };
   }
-  if (stopReason(state) !== null || state.stops.some((stop) => stop.reason === "budget")) return nothing("confirm");
   return nothing(progressed ? "again" : "confirm");
 }
 

@@ -24,6 +24,7 @@ export const lanesPolicy: Policy = {
       .filter((node) => node.attempts.length < base);
     const redraft = best(shared, (node) => value(state, node, claimed));
     if (redraft) return { do: "work", nodeId: redraft.nodeId };
+    if (othersAtWork(state)) return { do: "wait" };
     return {
       do: "stop",
       reason: "nothing_free",
@@ -39,6 +40,12 @@ export const lanesPolicy: Policy = {
     return broughtEvidence ? "again" : "close";
   },
 };
+
+/** True while a lane that has not stopped holds a cycle or a proposal: its edits may bring new nodes. */
+const othersAtWork = (state: RunState): boolean =>
+  [...state.cycles.values(), ...(state.proposal ? [state.proposal] : [])].some(
+    ({ lane, epoch }) => epoch === state.epoch && !state.stops.some((stop) => stop.lane === lane),
+  );
 
 /** The value of working on a node now; see {@link lanesPolicy}. Exported for the tree view, which shows it. */
 export function value(state: RunState, node: TreeNode, claimed: ReadonlySet<string>): number {

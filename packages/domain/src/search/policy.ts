@@ -6,6 +6,8 @@ import type { Cycle, RunState } from "./state.ts";
 export type Move =
   | { do: "work"; nodeId: string }
   | { do: "propose" }
+  /** Nothing is free now, but other lanes are at work that may bring something. */
+  | { do: "wait" }
   | { do: "stop"; reason: LaneStopReason; message: string };
 
 /**

@@ -367,23 +367,28 @@ function answered(state: RunState, event: Extract<RunEvent, { type: "call.answer
   };
 }
 
+/** An attempt as it begins: nothing drafted, nothing judged, nothing spent. */
+export const newAttempt = (
+  { type: _, ...facts }: Extract<RunEvent, { type: "attempt.started" }>,
+  startedAtMs: number,
+): Attempt => ({
+  ...facts,
+  startedAtMs,
+  drafted: false,
+  kernelId: null,
+  sameAs: null,
+  status: null,
+  score: null,
+  callNs: null,
+  message: "",
+  costMicroUsd: 0,
+  llmMs: 0,
+  refereeMs: 0,
+  endedAtMs: null,
+});
+
 function started(state: RunState, event: Extract<RunEvent, { type: "attempt.started" }>, atMs: number): RunState {
-  const { type: _, ...facts } = event;
-  const attempt: Attempt = {
-    ...facts,
-    startedAtMs: atMs,
-    drafted: false,
-    kernelId: null,
-    sameAs: null,
-    status: null,
-    score: null,
-    callNs: null,
-    message: "",
-    costMicroUsd: 0,
-    llmMs: 0,
-    refereeMs: 0,
-    endedAtMs: null,
-  };
+  const attempt = newAttempt(event, atMs);
   const cycle = state.cycles.get(event.cycle);
   return {
     ...state,

@@ -1,6 +1,6 @@
 import type { Kernel } from "../kernel.ts";
 import type { Problem } from "../problem.ts";
-import { entryFile } from "../replies/code.ts";
+import { withoutComments, entryFile } from "../replies/code.ts";
 
 /** Things that no honest kernel needs. A short list: the referee's own guards do the real work. */
 const denied: readonly [RegExp, string][] = [
@@ -20,9 +20,11 @@ export function vetKernel(kernel: Kernel, problem: Problem): string | null {
   const [file] = kernel.entryPoint.split("::");
   if (!kernel.files.some((source) => source.path === file))
     return `the entry file '${file}' is not among the kernel's files`;
-  for (const { path, content } of kernel.files)
-    for (const [pattern, what] of denied) if (pattern.test(content)) return `${path} ${what}: not allowed in a kernel`;
-  return kernel.entryPoint.startsWith(entryFile[kernel.language])
-    ? null
-    : `the entry must be in ${entryFile[kernel.language]}`;
+  const cLike = kernel.language === "cpp" || kernel.language === "cuda";
+  for (const { path, content } of kernel.files) {
+    const code = cLike ? withoutComments(content) : content;
+    const found = denied.find(([pattern]) => pattern.test(code));
+    if (found) return `${path} ${found[1]}: not allowed in a kernel`;
+  }
+  return file === entryFile[kernel.language] ? null : `the entry must be in ${entryFile[kernel.language]}`;
 }

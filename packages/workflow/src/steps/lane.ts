@@ -7,7 +7,7 @@ import { causeOf, laneStep, type Step, waiting } from "./step.ts";
 
 /** Gives the lane its next work: its own cycle, an orphan's, a new one, a proposal, or the end. */
 export const claim = (deps: Deps): Step =>
-  laneStep(deps, async ({ runId, epoch, round, lane, left }) => {
+  laneStep(deps, async ({ runId, epoch, round, lane, left, waitSeconds }) => {
     const claimed = await deps.log.commit(runId, (state) => claimDecision(state, { lane, epoch, round, left }));
     const payload = { runId, epoch, round, lane, left };
     switch (claimed.next) {
@@ -17,6 +17,8 @@ export const claim = (deps: Deps): Step =>
         return { ...payload, cycle: claimed.cycle, next: "refine" };
       case "propose":
         return { ...payload, call: claimed.call, next: "propose" };
+      case "wait":
+        return waiting({ ...payload, waitSeconds });
       case "end":
         return { ...payload, next: "end" };
     }
