@@ -7,7 +7,16 @@
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
-import { bench, createRun, execute, fakeLlm, fakeReferee, kernelReply, node, world } from "../packages/workflow/test/fakes.ts";
+import {
+  bench,
+  createRun,
+  execute,
+  fakeLlm,
+  fakeReferee,
+  kernelReply,
+  node,
+  world,
+} from "../packages/workflow/test/fakes.ts";
 
 type Measured = { attempts: number; lanes: number; wallMs: number; rssMb: number; heapMb: number };
 
@@ -35,14 +44,26 @@ const forgetful = <T extends { requests: unknown[] }>(fake: T): T => {
 
 async function search(attempts: number, lanes: number, llmMs: number, refereeMs: number): Promise<Measured> {
   const on = bench(forgetful(endlessModel(llmMs)), forgetful(fakeReferee(refereeMs)));
-  await createRun(on, "run_bench", { lanes, budgetAttempts: attempts, attemptsPerNode: { base: 4, max: 4 }, laneShare: 200 });
+  await createRun(on, "run_bench", {
+    lanes,
+    budgetAttempts: attempts,
+    attemptsPerNode: { base: 4, max: 4 },
+    laneShare: 200,
+  });
   const started = performance.now();
   const state = await execute(on, "run_bench", lanes);
   const wallMs = performance.now() - started;
-  if (state.judged !== attempts) throw new Error(`${state.judged} of ${attempts} attempts were judged: ${state.pause?.message ?? state.reason}`);
+  if (state.judged !== attempts)
+    throw new Error(`${state.judged} of ${attempts} attempts were judged: ${state.pause?.message ?? state.reason}`);
   const { rss, heapUsed } = process.memoryUsage();
   rmSync(on.folder, { recursive: true });
-  return { attempts, lanes, wallMs: Math.round(wallMs), rssMb: Math.round(rss / 2 ** 20), heapMb: Math.round(heapUsed / 2 ** 20) };
+  return {
+    attempts,
+    lanes,
+    wallMs: Math.round(wallMs),
+    rssMb: Math.round(rss / 2 ** 20),
+    heapMb: Math.round(heapUsed / 2 ** 20),
+  };
 }
 
 const show = (text: string) => process.stdout.write(`${text}\n`);
@@ -55,14 +76,21 @@ const overhead = [];
 for (const attempts of [100, 300, 1_000]) {
   const measured = await search(attempts, 4, 0, 0);
   overhead.push(measured);
-  show(`  ${String(attempts).padStart(5)} attempts  ${(measured.wallMs / attempts).toFixed(1)} ms an attempt  ${measured.rssMb} MB resident, ${measured.heapMb} MB heap`);
+  show(
+    `  ${String(attempts).padStart(5)} attempts  ${(measured.wallMs / attempts).toFixed(1)} ms an attempt  ${measured.rssMb} MB resident, ${measured.heapMb} MB heap`,
+  );
 }
 show("\nwall clock of 64 attempts (model 200 ms, referee 100 ms)");
 const lanes = [];
 for (const count of [1, 4, 8]) {
   const measured = await search(64, count, 200, 100);
   lanes.push(measured);
-  show(`  ${count} lane${count === 1 ? " " : "s"}  ${(measured.wallMs / 1_000).toFixed(2)} s  ${((lanes[0]?.wallMs ?? 0) / measured.wallMs).toFixed(2)} times one lane`);
+  show(
+    `  ${count} lane${count === 1 ? " " : "s"}  ${(measured.wallMs / 1_000).toFixed(2)} s  ${((lanes[0]?.wallMs ?? 0) / measured.wallMs).toFixed(2)} times one lane`,
+  );
 }
 mkdirSync("results", { recursive: true });
-writeFileSync("results/bench-loop.json", `${JSON.stringify({ command: "npm run bench:loop", machine, simulated: ["model", "referee"], overhead, lanes }, null, 2)}\n`);
+writeFileSync(
+  "results/bench-loop.json",
+  `${JSON.stringify({ command: "npm run bench:loop", machine, simulated: ["model", "referee"], overhead, lanes }, null, 2)}\n`,
+);

@@ -5,12 +5,26 @@ import { agentLlm, deliver } from "@ksearch/adapters/agent";
 import { fileBlobs, openFolder } from "@ksearch/adapters/files";
 import { localEngine } from "@ksearch/adapters/localengine";
 import { createOpenAiLlm, parsePrice } from "@ksearch/adapters/openai";
-import { formatTranscript, parseTranscript, type RecordedReply, replayLlm, type Transcript } from "@ksearch/adapters/replay";
+import {
+  formatTranscript,
+  parseTranscript,
+  type RecordedReply,
+  replayLlm,
+  type Transcript,
+} from "@ksearch/adapters/replay";
 import { holdRun, openDatabase, sqliteEvents, sqliteMoney, sqliteRuns } from "@ksearch/adapters/sqlite";
 import { subprocessReferee } from "@ksearch/adapters/subprocess";
 import { AppError } from "@ksearch/domain";
 import type { Blobs, Engine, Events, Llm, Money, Referee, Runs } from "@ksearch/ports";
-import { createLog, createSteps, type Log, stateMachine, type StepName, taskStates, waitStates } from "@ksearch/workflow";
+import {
+  createLog,
+  createSteps,
+  type Log,
+  type StepName,
+  stateMachine,
+  taskStates,
+  waitStates,
+} from "@ksearch/workflow";
 import type { ModelChoice } from "./model.ts";
 import { readText } from "./text.ts";
 
@@ -19,7 +33,16 @@ import { readText } from "./text.ts";
 /** The repository (or package) that this command was installed from: problems, demo transcript, referee. */
 export const home = fileURLToPath(new URL("../../../", import.meta.url));
 
-export type Stores = { root: string; blobs: Blobs; events: Events; runs: Runs; money: Money; log: Log; now: () => number; iso: (ms: number) => string };
+export type Stores = {
+  root: string;
+  blobs: Blobs;
+  events: Events;
+  runs: Runs;
+  money: Money;
+  log: Log;
+  now: () => number;
+  iso: (ms: number) => string;
+};
 
 const now = (): number => Date.now();
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -29,7 +52,16 @@ export function openStores(artifactsDir: string, create: boolean): Stores {
   const root = openFolder(artifactsDir, create);
   const database = openDatabase(join(root, "ksearch.sqlite"));
   const events = sqliteEvents(database);
-  return { root, blobs: fileBlobs(root), events, runs: sqliteRuns(database), money: sqliteMoney(database), log: createLog(events, now), now, iso };
+  return {
+    root,
+    blobs: fileBlobs(root),
+    events,
+    runs: sqliteRuns(database),
+    money: sqliteMoney(database),
+    log: createLog(events, now),
+    now,
+    iso,
+  };
 }
 
 const lockPath = (stores: Stores, runId: string): string => join(stores.root, "locks", `${runId}.sqlite`);
@@ -58,7 +90,11 @@ export function openLlm(stores: Stores, choice: ModelChoice): Llm {
     case "openai": {
       const apiKey = process.env.OPENAI_API_KEY ?? process.env.LLM_API_KEY;
       if (!apiKey)
-        throw new AppError("caller", "llm.key", "no model key: set OPENAI_API_KEY in the environment (any text for a local endpoint), or choose --llm replay or --llm agent");
+        throw new AppError(
+          "caller",
+          "llm.key",
+          "no model key: set OPENAI_API_KEY in the environment (any text for a local endpoint), or choose --llm replay or --llm agent",
+        );
       return createOpenAiLlm({ ...choice.settings, apiKey });
     }
   }
@@ -68,25 +104,38 @@ export function openLlm(stores: Stores, choice: ModelChoice): Llm {
 export function refereePython(given: string | undefined): string {
   const python = given ?? process.env.KSEARCH_REFEREE_PYTHON ?? join(home, "packages/evaluator/.venv/bin/python");
   if (python.includes("/") && !existsSync(python))
-    throw new AppError("operator", "referee.missing", `the referee's Python is not at ${python}: run scripts/quickstart.sh, or 'uv sync' in packages/evaluator, or name one with --referee-python`);
+    throw new AppError(
+      "operator",
+      "referee.missing",
+      `the referee's Python is not at ${python}: run scripts/quickstart.sh, or 'uv sync' in packages/evaluator, or name one with --referee-python`,
+    );
   return python;
 }
 
 /** The environment of the referee: enough to find a compiler and a cache, and nothing secret. */
 const refereeEnv = (): Record<string, string> => {
   const pick = ["PATH", "HOME", "TMPDIR", "LANG", "KSEARCH_REFEREE_CACHE"];
-  return Object.fromEntries(pick.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
+  return Object.fromEntries(
+    pick.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+  );
 };
 
 /** Queueing for the device behind other lanes comes on top of a request's own limit. */
 const queueGraceMs = 600_000;
 
 export const openReferee = (python: string): Referee =>
-  subprocessReferee({ command: [python, "-m", "ksearch_referee", "judge", "-"], env: refereeEnv(), graceMs: queueGraceMs });
+  subprocessReferee({
+    command: [python, "-m", "ksearch_referee", "judge", "-"],
+    env: refereeEnv(),
+    graceMs: queueGraceMs,
+  });
 
 export { deliver, formatTranscript, parsePrice, type RecordedReply, refereeEnv };
 
-/** How often a local Wait state polls, ms. */
+/** How often a lane without work looks again, ms. */
+const idlePollMs = 50;
+
+/** How often a local Wait state polls for an answer, ms. */
 const pollMs = 200;
 
 /** The engine over the very document that the cloud deploys. */
@@ -97,12 +146,13 @@ export function openEngine(stores: Stores, llm: Llm, referee: Referee): Engine {
   return localEngine({
     definition: stateMachine({ resource, taskTimeoutSeconds: week, machineTimeoutSeconds: week }),
     tasks: Object.fromEntries(Object.entries(taskStates).map(([state, step]) => [state, steps[step]])),
-    waitsMs: Object.fromEntries(waitStates.map((state) => [state, pollMs])),
+    waitsMs: Object.fromEntries(waitStates.map((state) => [state, state === "WaitWork" ? idlePollMs : pollMs])),
     hold: (runId) => hold(stores, runId),
   });
 }
 
-export const isInteractive = (): boolean => process.stdout.isTTY === true && process.env.CI === undefined && process.env.TERM !== "dumb";
+export const isInteractive = (): boolean =>
+  process.stdout.isTTY === true && process.env.CI === undefined && process.env.TERM !== "dumb";
 
 export const pathFrom = (path: string): string => resolve(path);
 

@@ -4,7 +4,11 @@ import { note, paint, printJson } from "./output.ts";
 import { program } from "./program.ts";
 
 const wantsJson = process.argv.includes("--json");
-const mend = { caller: "", retry: "Trying again may help.", operator: "Whoever runs this machine, the model account or the referee must act." };
+const mend = {
+  caller: "",
+  retry: "Trying again may help.",
+  operator: "Whoever runs this machine, the model account or the referee must act.",
+};
 
 try {
   await program().parseAsync(process.argv);

@@ -29,5 +29,9 @@ export const modelKey = (runId: string): string => `runs/${runId}/model.json`;
 export function parseChoice(value: unknown, where: string): ModelChoice {
   const parsed = ModelChoice.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new AppError("operator", "store.corrupt", `${where} does not say which model answers: ${z.prettifyError(parsed.error).split("\n")[0]}`);
+  throw new AppError(
+    "operator",
+    "store.corrupt",
+    `${where} does not say which model answers: ${z.prettifyError(parsed.error).split("\n")[0]}`,
+  );
 }

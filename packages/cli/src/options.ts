@@ -1,6 +1,12 @@
-import { AppError, AttemptsPerNode, hardenedSettings, type RunOptions, RunOptions as RunOptionsSchema } from "@ksearch/domain";
-import { parsePrice } from "./local.ts";
+import {
+  AppError,
+  AttemptsPerNode,
+  hardenedSettings,
+  type RunOptions,
+  RunOptions as RunOptionsSchema,
+} from "@ksearch/domain";
 import { z } from "zod";
+import { parsePrice } from "./local.ts";
 import type { ModelChoice } from "./model.ts";
 
 const number = z.string().regex(/^-?\d+(\.\d+)?$/, "a number");
@@ -52,7 +58,10 @@ const flagName = (field: string): string => `--${field.replace(/[A-Z]/g, (letter
 export const policyName = "lanes";
 
 /** What the run's first event records. */
-export function runOptions(flags: RunFlags, facts: { deviceFacts: string; modelLabel: string; recordedReplies: boolean }): RunOptions {
+export function runOptions(
+  flags: RunFlags,
+  facts: { deviceFacts: string; modelLabel: string; recordedReplies: boolean },
+): RunOptions {
   return RunOptionsSchema.parse({
     policy: policyName,
     lanes: flags.lanes,
@@ -68,7 +77,10 @@ export function runOptions(flags: RunFlags, facts: { deviceFacts: string; modelL
     seed: flags.seed,
     maxOutputTokens: flags.maxOutputTokens,
     llmTimeoutMs: Math.round(flags.llmTimeout * 1_000),
-    evaluation: { ...hardenedSettings, timing: { ...hardenedSettings.timing, iterations: flags.iterations, warmup: flags.warmup } },
+    evaluation: {
+      ...hardenedSettings,
+      timing: { ...hardenedSettings.timing, iterations: flags.iterations, warmup: flags.warmup },
+    },
     ...facts,
   });
 }
@@ -78,15 +90,18 @@ export function runOptions(flags: RunFlags, facts: { deviceFacts: string; modelL
  * named. Nothing is guessed beyond that.
  */
 export function modelChoice(flags: RunFlags, absolute: (path: string) => string): ModelChoice {
-  const kind = flags.llm ?? (flags.transcript !== undefined ? "replay" : flags.modelName !== undefined ? "openai" : undefined);
+  const kind =
+    flags.llm ?? (flags.transcript !== undefined ? "replay" : flags.modelName !== undefined ? "openai" : undefined);
   switch (kind) {
     case "replay":
-      if (flags.transcript === undefined) throw new AppError("caller", "flags", "--llm replay needs --transcript <file>");
+      if (flags.transcript === undefined)
+        throw new AppError("caller", "flags", "--llm replay needs --transcript <file>");
       return { kind, transcript: absolute(flags.transcript) };
     case "agent":
       return { kind };
     case "openai":
-      if (flags.modelName === undefined) throw new AppError("caller", "flags", "--llm openai needs --model-name, e.g. --model-name gpt-5-mini");
+      if (flags.modelName === undefined)
+        throw new AppError("caller", "flags", "--llm openai needs --model-name, e.g. --model-name gpt-5-mini");
       return {
         kind,
         settings: {
@@ -98,6 +113,10 @@ export function modelChoice(flags: RunFlags, absolute: (path: string) => string)
         },
       };
     case undefined:
-      throw new AppError("caller", "flags", "no model is named: --model-name <name> (with OPENAI_API_KEY), --transcript <file> for recorded replies, or --llm agent to answer the prompts yourself");
+      throw new AppError(
+        "caller",
+        "flags",
+        "no model is named: --model-name <name> (with OPENAI_API_KEY), --transcript <file> for recorded replies, or --llm agent to answer the prompts yourself",
+      );
   }
 }

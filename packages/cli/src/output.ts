@@ -22,7 +22,12 @@ export const paint = {
 export function columns(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => visible(row[column] ?? ""))));
   return rows
-    .map((row) => row.map((cell, column) => cell + " ".repeat(Math.max(0, (widths[column] ?? 0) - visible(cell)))).join("  ").trimEnd())
+    .map((row) =>
+      row
+        .map((cell, column) => cell + " ".repeat(Math.max(0, (widths[column] ?? 0) - visible(cell))))
+        .join("  ")
+        .trimEnd(),
+    )
     .map((line, index) => (index === 0 ? paint.quiet(line) : line))
     .join("\n");
 }
@@ -30,7 +35,8 @@ export function columns(rows: readonly (readonly string[])[]): string {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character begins a colour code
 const visible = (text: string): number => text.replace(/\u001b\[[0-9;]*m/g, "").length;
 
-export const dollars = (microUsd: number): string => `$${(microUsd / 1e6).toFixed(microUsd > 0 && microUsd < 10_000 ? 4 : 2)}`;
+export const dollars = (microUsd: number): string =>
+  `$${(microUsd / 1e6).toFixed(microUsd > 0 && microUsd < 10_000 ? 4 : 2)}`;
 
 export function duration(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1_000));

@@ -20,7 +20,12 @@ export function listProblems(root: string): Listed[] {
         .filter((file) => file.endsWith(".json"))
         .map((file) => {
           const name = file.slice(0, -".json".length);
-          return { name, opType, definitionPath: join(folder, opType, file), workloadsPath: join(root, "workloads", opType, `${name}.jsonl`) };
+          return {
+            name,
+            opType,
+            definitionPath: join(folder, opType, file),
+            workloadsPath: join(root, "workloads", opType, `${name}.jsonl`),
+          };
         }),
     )
     .sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -30,11 +35,26 @@ export function listProblems(root: string): Listed[] {
 export function loadProblem(root: string, name: string): Problem {
   const known = listProblems(root);
   const listed = known.find((problem) => problem.name === name);
-  if (!listed) throw new AppError("caller", "problem.unknown", unknownMessage(name, known.map((problem) => problem.name)));
+  if (!listed)
+    throw new AppError(
+      "caller",
+      "problem.unknown",
+      unknownMessage(
+        name,
+        known.map((problem) => problem.name),
+      ),
+    );
   const definition = Definition.safeParse(readJson(listed.definitionPath, "definition"));
   if (!definition.success) throw invalid(listed.definitionPath, definition.error);
-  if (!existsSync(listed.workloadsPath)) throw new AppError("caller", "problem.workloads", `${listed.workloadsPath} is missing: a problem needs at least one workload`);
-  const lines = readText(listed.workloadsPath, "workloads").split("\n").filter((line) => line.trim() !== "");
+  if (!existsSync(listed.workloadsPath))
+    throw new AppError(
+      "caller",
+      "problem.workloads",
+      `${listed.workloadsPath} is missing: a problem needs at least one workload`,
+    );
+  const lines = readText(listed.workloadsPath, "workloads")
+    .split("\n")
+    .filter((line) => line.trim() !== "");
   const workloads = lines.map((line, index) => {
     const trace = Trace.safeParse(parsedLine(line, listed.workloadsPath, index));
     if (!trace.success) throw invalid(`${listed.workloadsPath}, line ${index + 1}`, trace.error);

@@ -12,12 +12,19 @@ import { home } from "./local.ts";
 
 const artifacts = () => new Option("--artifacts-dir <dir>", "where runs are kept").default(".ksearch");
 const json = () => new Option("--json", "facts as JSON, for programs").default(false);
-const problemRoot = () => new Option("--problems <dir>", "folder of definitions and workloads (FlashInfer-Bench layout)").default(join(home, "problems/flashinfer"), "problems/flashinfer");
+const problemRoot = () =>
+  new Option("--problems <dir>", "folder of definitions and workloads (FlashInfer-Bench layout)").default(
+    join(home, "problems/flashinfer"),
+    "problems/flashinfer",
+  );
 const referee = () => new Option("--referee-python <path>", "Python that has ksearch_referee");
 
 /** The command line: names, flags and help; each command is a function of its arguments. */
 export function program(): Command {
-  const root = new Command("ksearch").description("Makes kernels fast: an LLM drafts, a referee judges, a world model learns.").version("0.1.0").showHelpAfterError("(--help shows all flags)");
+  const root = new Command("ksearch")
+    .description("Makes kernels fast: an LLM drafts, a referee judges, a world model learns.")
+    .version("0.1.0")
+    .showHelpAfterError("(--help shows all flags)");
 
   root
     .command("run")
@@ -26,7 +33,11 @@ export function program(): Command {
     .option("--lanes <n>", "parallel workers", "4")
     .option("--budget-attempts <n>", "attempts (one draft plus one evaluation each)", "24")
     .option("--budget-usd <dollars>", "money that the run may spend; default: no cap")
-    .option("--attempts-per-node <n|base-max>", "attempts on one idea: base always, up to max while they bring something", "2-5")
+    .option(
+      "--attempts-per-node <n|base-max>",
+      "attempts on one idea: base always, up to max while they bring something",
+      "2-5",
+    )
     .option("--target-score <x>", "end the search once a kernel is x times the reference's speed")
     .option("--patience <n>", "end after n attempts without a new best")
     .option("--confirm-top <n>", "best kernels that are timed again against each other", "3")
@@ -63,11 +74,22 @@ export function program(): Command {
 
   root.command("list").description("all runs, newest first").addOption(artifacts()).addOption(json()).action(list);
   const reading = (name: string, description: string) =>
-    root.command(name).description(description).argument("[run]", "id or part of it; default: the newest").addOption(artifacts()).addOption(json());
-  reading("show", "the story of a run, event by event").action((given: string | undefined, flags) => show(given, flags));
+    root
+      .command(name)
+      .description(description)
+      .argument("[run]", "id or part of it; default: the newest")
+      .addOption(artifacts())
+      .addOption(json());
+  reading("show", "the story of a run, event by event").action((given: string | undefined, flags) =>
+    show(given, flags),
+  );
   reading("tree", "the world model with its evidence").action((given: string | undefined, flags) => tree(given, flags));
-  reading("kernel", "the best kernel's source").option("--attempt <n>", "the kernel of one attempt").action((given: string | undefined, flags) => kernel(given, flags));
-  reading("prompts", "prompts that wait for an answer (--llm agent)").option("--call <call>", "the text of one").action((given: string | undefined, flags) => prompts(given, flags));
+  reading("kernel", "the best kernel's source")
+    .option("--attempt <n>", "the kernel of one attempt")
+    .action((given: string | undefined, flags) => kernel(given, flags));
+  reading("prompts", "prompts that wait for an answer (--llm agent)")
+    .option("--call <call>", "the text of one")
+    .action((given: string | undefined, flags) => prompts(given, flags));
 
   root
     .command("answer")
@@ -88,7 +110,13 @@ export function program(): Command {
     .addOption(artifacts())
     .action((given: string | undefined, flags) => transcript(given, flags));
 
-  root.command("cancel").description("end a run").argument("<run>").addOption(artifacts()).addOption(json()).action((given: string, flags) => cancel(given, flags));
+  root
+    .command("cancel")
+    .description("end a run")
+    .argument("<run>")
+    .addOption(artifacts())
+    .addOption(json())
+    .action((given: string, flags) => cancel(given, flags));
 
   root
     .command("judge")
@@ -101,7 +129,12 @@ export function program(): Command {
     .addOption(json())
     .action((name: string, file: string, flags) => judge(name, file, flags));
 
-  root.command("problems").description("what can be searched out of the box").addOption(problemRoot()).addOption(json()).action((flags) => problems(flags.problems, flags.json));
+  root
+    .command("problems")
+    .description("what can be searched out of the box")
+    .addOption(problemRoot())
+    .addOption(json())
+    .action((flags) => problems(flags.problems, flags.json));
 
   return root;
 }

@@ -18,14 +18,36 @@ export type Doctor = z.infer<typeof Doctor>;
 
 /** Asks the referee what this machine can do. AppError `operator` with the mend when it cannot judge here. */
 export async function askDoctor(python: string, language: string): Promise<Doctor> {
-  const { stdout } = await promisify(execFile)(python, ["-m", "ksearch_referee", "doctor"], { env: refereeEnv(), timeout: 60_000 }).catch((error: unknown) => {
-    throw new AppError("operator", "referee.broken", `the referee does not start (${messageOf(error).split("\n")[0]}): run scripts/quickstart.sh, which sets it up`, { cause: error });
+  const { stdout } = await promisify(execFile)(python, ["-m", "ksearch_referee", "doctor"], {
+    env: refereeEnv(),
+    timeout: 60_000,
+  }).catch((error: unknown) => {
+    throw new AppError(
+      "operator",
+      "referee.broken",
+      `the referee does not start (${messageOf(error).split("\n")[0]}): run scripts/quickstart.sh, which sets it up`,
+      { cause: error },
+    );
   });
   const doctor = Doctor.safeParse(parsed(stdout));
-  if (!doctor.success) throw new AppError("operator", "referee.broken", `the referee's doctor gave something unexpected: ${z.prettifyError(doctor.error).split("\n")[0]}`);
-  if (!doctor.data.ok) throw new AppError("operator", "referee.unfit", `the referee cannot judge on this machine: ${doctor.data.reasons.join("; ")}`);
+  if (!doctor.success)
+    throw new AppError(
+      "operator",
+      "referee.broken",
+      `the referee's doctor gave something unexpected: ${z.prettifyError(doctor.error).split("\n")[0]}`,
+    );
+  if (!doctor.data.ok)
+    throw new AppError(
+      "operator",
+      "referee.unfit",
+      `the referee cannot judge on this machine: ${doctor.data.reasons.join("; ")}`,
+    );
   if (language === "cpp" && doctor.data.compiler === null)
-    throw new AppError("operator", "referee.compiler", "there is no C++ compiler: install g++ or clang++, or search with --language python");
+    throw new AppError(
+      "operator",
+      "referee.compiler",
+      "there is no C++ compiler: install g++ or clang++, or search with --language python",
+    );
   return doctor.data;
 }
 

@@ -10,9 +10,12 @@ export function readText(path: string, what: string): string {
   try {
     text = readFileSync(path === "-" ? 0 : path, "utf8");
   } catch (error) {
-    throw new AppError("caller", "file.unreadable", `the ${what} ${path} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new AppError("caller", "file.unreadable", `the ${what} ${path} cannot be read: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
-  if (text.length > largest) throw new AppError("caller", "file.large", `the ${what} ${path} has more than ${largest} characters`);
+  if (text.length > largest)
+    throw new AppError("caller", "file.large", `the ${what} ${path} has more than ${largest} characters`);
   return text;
 }
 

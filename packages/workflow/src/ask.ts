@@ -29,26 +29,30 @@ export async function ask<A>(deps: Deps, runId: string, question: Question<A>): 
     if (open?.state === "submitted") await book(deps, runId, question, recorded, open);
     return recorded;
   }
-  if (open?.state === "submitted" && open.ticket !== null) return settle(deps, runId, question, open, () => question.collect(open.ticket ?? ""));
+  if (open?.state === "submitted" && open.ticket !== null)
+    return settle(deps, runId, question, open, () => question.collect(open.ticket ?? ""));
   if (open?.state === "submitted") await bookLost(deps, runId, open);
   const submission = (open?.submission ?? 0) + 1;
   const key = `${call}#${submission}`;
   if ((await deps.money.reserve(runId, key, question.worstMicroUsd)) === "exhausted")
     throw new AppError("caller", "budget.exhausted", "the money budget does not cover another call");
-  const submitted = await deps.log.commit(runId, (state): { events: [SubmittedEvent] | []; result: OpenCall | undefined } => {
-    const known = state.calls.get(call);
-    if (known && known.submission >= submission) return { events: [], result: known };
-    const event: SubmittedEvent = {
-      type: "call.submitted",
-      call,
-      to: question.to,
-      purpose: question.purpose,
-      slot: question.slot,
-      submission,
-      reservedMicroUsd: question.worstMicroUsd,
-    };
-    return { events: [event], result: undefined };
-  });
+  const submitted = await deps.log.commit(
+    runId,
+    (state): { events: [SubmittedEvent] | []; result: OpenCall | undefined } => {
+      const known = state.calls.get(call);
+      if (known && known.submission >= submission) return { events: [], result: known };
+      const event: SubmittedEvent = {
+        type: "call.submitted",
+        call,
+        to: question.to,
+        purpose: question.purpose,
+        slot: question.slot,
+        submission,
+        reservedMicroUsd: question.worstMicroUsd,
+      };
+      return { events: [event], result: undefined };
+    },
+  );
   const mine = submitted ?? (await deps.log.state(runId)).calls.get(call);
   if (!mine) throw new AppError("operator", "log.lostCall", `the call ${call} of ${runId} vanished from the log`);
   return settle(deps, runId, question, mine, question.submit);
@@ -78,8 +82,19 @@ async function settle<A>(
     outcome = await exchange();
   } catch (error) {
     const { who, code, message } = asAppError(error);
-    await deps.money.settle(runId, { key: `${call}#${open.submission}`, to: question.to, model: "", usage: null, costMicroUsd: 0, outcome: "failed", atMs: deps.now() });
-    await deps.log.commit(runId, () => ({ events: [{ type: "call.failed", call, who, code, message: message.slice(0, 2_000) }], result: null }));
+    await deps.money.settle(runId, {
+      key: `${call}#${open.submission}`,
+      to: question.to,
+      model: "",
+      usage: null,
+      costMicroUsd: 0,
+      outcome: "failed",
+      atMs: deps.now(),
+    });
+    await deps.log.commit(runId, () => ({
+      events: [{ type: "call.failed", call, who, code, message: message.slice(0, 2_000) }],
+      result: null,
+    }));
     throw error;
   }
   if (outcome === "running") return null;
@@ -96,7 +111,15 @@ async function settle<A>(
 async function book<A>(deps: Deps, runId: string, question: Question<A>, answer: A, open: OpenCall): Promise<void> {
   const { call, to } = question;
   const { model, usage, costMicroUsd } = question.receipt(answer);
-  await deps.money.settle(runId, { key: `${call}#${open.submission}`, to, model, usage, costMicroUsd, outcome: "answered", atMs: deps.now() });
+  await deps.money.settle(runId, {
+    key: `${call}#${open.submission}`,
+    to,
+    model,
+    usage,
+    costMicroUsd,
+    outcome: "answered",
+    atMs: deps.now(),
+  });
   await deps.log.commit(runId, (state: RunState) => {
     if (state.calls.get(call)?.state !== "submitted") return { events: [], result: null };
     const durationMs = Math.max(0, deps.now() - open.submittedAtMs);
@@ -104,9 +127,25 @@ async function book<A>(deps: Deps, runId: string, question: Question<A>, answer:
   });
 }
 
-async function bookLost(deps: Deps, runId: string, open: OpenCall): Promise<void> {
+/** At the end of a run: what a dead process had submitted and nobody asks again was paid all the same. */
+export async function bookAllLost(deps: BookDeps, runId: string): Promise<void> {
+  for (const call of (await deps.log.state(runId)).calls.values())
+    if (call.state === "submitted" && call.ticket === null) await bookLost(deps, runId, call);
+}
+
+type BookDeps = Pick<Deps, "money" | "log" | "now">;
+
+async function bookLost(deps: BookDeps, runId: string, open: OpenCall): Promise<void> {
   const { call, to, submission, reservedMicroUsd } = open;
-  await deps.money.settle(runId, { key: `${call}#${submission}`, to, model: "", usage: null, costMicroUsd: reservedMicroUsd, outcome: "lost", atMs: deps.now() });
+  await deps.money.settle(runId, {
+    key: `${call}#${submission}`,
+    to,
+    model: "",
+    usage: null,
+    costMicroUsd: reservedMicroUsd,
+    outcome: "lost",
+    atMs: deps.now(),
+  });
   await deps.log.commit(runId, (state: RunState) => {
     const now = state.calls.get(call);
     if (now?.state !== "submitted" || now.submission !== submission) return { events: [], result: null };

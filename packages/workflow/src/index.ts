@@ -1,3 +1,4 @@
+export { bookAllLost } from "./ask.ts";
 export type { Deps, Ports } from "./deps.ts";
 export { createLog, type Log } from "./log.ts";
 export { type MachineSettings, type StepName, stateMachine, taskStates, waitStates } from "./machine.ts";

@@ -33,7 +33,12 @@ export type MachineSettings = {
 /** Transient faults of the platform itself; errors of ours are handled inside the steps. */
 const retry = [
   {
-    ErrorEquals: ["Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException", "Lambda.TooManyRequestsException"],
+    ErrorEquals: [
+      "Lambda.ServiceException",
+      "Lambda.AWSLambdaException",
+      "Lambda.SdkClientException",
+      "Lambda.TooManyRequestsException",
+    ],
     IntervalSeconds: 2,
     MaxAttempts: 6,
     BackoffRate: 2,
@@ -68,7 +73,16 @@ export const taskStates: Readonly<Record<string, StepName>> = {
   LaneFailed: "laneFailed",
 };
 
-export const waitStates = ["WaitWork", "WaitSeed", "WaitInit", "WaitPropose", "WaitDraft", "WaitVerdict", "WaitRefine", "WaitConfirm"] as const;
+export const waitStates = [
+  "WaitWork",
+  "WaitSeed",
+  "WaitInit",
+  "WaitPropose",
+  "WaitDraft",
+  "WaitVerdict",
+  "WaitRefine",
+  "WaitConfirm",
+] as const;
 
 type State = Record<string, unknown>;
 
@@ -94,7 +108,13 @@ export function stateMachine({ resource, taskTimeoutSeconds, machineTimeoutSecon
     Default: otherwise,
   });
   /** Submit, then poll until there is an answer: the one pattern for slow work. */
-  const slow = (submit: string, collect: string, suffix: string, targets: Record<string, string>, onError: string): Record<string, State> => ({
+  const slow = (
+    submit: string,
+    collect: string,
+    suffix: string,
+    targets: Record<string, string>,
+    onError: string,
+  ): Record<string, State> => ({
     [submit]: task(submit, `${suffix}Ready`, onError),
     [`${suffix}Ready`]: choice({ wait: `Wait${suffix}`, ...targets }, onError),
     [`Wait${suffix}`]: { Type: "Wait", SecondsPath: "$.waitSeconds", Next: collect },
@@ -126,14 +146,33 @@ export function stateMachine({ resource, taskTimeoutSeconds, machineTimeoutSecon
     TimeoutSeconds: machineTimeoutSeconds,
     States: {
       Prepare: task("Prepare", "Prepared", "RunFailed"),
-      Prepared: choice({ seed: "EvaluateSeed", init: "InitWorldModel", round: "OpenRound", report: "Report" }, "RunFailed"),
-      ...slow("EvaluateSeed", "CollectSeed", "Seed", { init: "InitWorldModel", round: "OpenRound", report: "Report" }, "RunFailed"),
-      ...slow("InitWorldModel", "CollectInit", "Init", { init: "InitWorldModel", round: "OpenRound", report: "Report" }, "RunFailed"),
+      Prepared: choice(
+        { seed: "EvaluateSeed", init: "InitWorldModel", round: "OpenRound", report: "Report" },
+        "RunFailed",
+      ),
+      ...slow(
+        "EvaluateSeed",
+        "CollectSeed",
+        "Seed",
+        { init: "InitWorldModel", round: "OpenRound", report: "Report" },
+        "RunFailed",
+      ),
+      ...slow(
+        "InitWorldModel",
+        "CollectInit",
+        "Init",
+        { init: "InitWorldModel", round: "OpenRound", report: "Report" },
+        "RunFailed",
+      ),
       OpenRound: task("OpenRound", "Lanes", "RunFailed"),
       Lanes: {
         Type: "Map",
         ItemsPath: "$.items",
-        ItemProcessor: { ProcessorConfig: { Mode: "DISTRIBUTED", ExecutionType: "STANDARD" }, StartAt: "Claim", States: lane },
+        ItemProcessor: {
+          ProcessorConfig: { Mode: "DISTRIBUTED", ExecutionType: "STANDARD" },
+          StartAt: "Claim",
+          States: lane,
+        },
         MaxConcurrency: 64,
         ToleratedFailurePercentage: 100,
         ResultPath: null,

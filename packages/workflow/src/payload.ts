@@ -34,4 +34,5 @@ export const LanePayload = z.object({
 export type LanePayload = z.infer<typeof LanePayload>;
 
 /** How long to wait before the next poll, whole seconds: soon at first, then rarer, at most a minute. */
-export const nextWaitSeconds = (waited: number | undefined): number => (waited === undefined ? 5 : Math.min(60, waited * 2));
+export const nextWaitSeconds = (waited: number | undefined): number =>
+  waited === undefined ? 5 : Math.min(60, waited * 2);

@@ -1,4 +1,4 @@
-import { AppError, Kernel, kernelId, type KernelId, Problem } from "@ksearch/domain";
+import { AppError, Kernel, type KernelId, kernelId, Problem } from "@ksearch/domain";
 import type { Blobs } from "@ksearch/ports";
 import { z } from "zod";
 
@@ -11,9 +11,11 @@ export const keys = {
   result: (runId: string, epoch: number, file: string) => `runs/${runId}/result-${epoch}/${file}`,
 };
 
-const encode = (value: unknown): Uint8Array => new TextEncoder().encode(typeof value === "string" ? value : JSON.stringify(value));
+const encode = (value: unknown): Uint8Array =>
+  new TextEncoder().encode(typeof value === "string" ? value : JSON.stringify(value));
 
-export const putJson = (blobs: Blobs, key: string, value: unknown): Promise<"written" | "existed"> => blobs.put(key, encode(value));
+export const putJson = (blobs: Blobs, key: string, value: unknown): Promise<"written" | "existed"> =>
+  blobs.put(key, encode(value));
 
 export async function getJson<T>(blobs: Blobs, key: string, schema: z.ZodType<T>): Promise<T | null> {
   const bytes = await blobs.get(key);
@@ -22,11 +24,17 @@ export async function getJson<T>(blobs: Blobs, key: string, schema: z.ZodType<T>
   try {
     json = JSON.parse(new TextDecoder().decode(bytes));
   } catch (error) {
-    throw new AppError("operator", "store.corrupt", `${key} is not readable JSON: restore it from a copy`, { cause: error });
+    throw new AppError("operator", "store.corrupt", `${key} is not readable JSON: restore it from a copy`, {
+      cause: error,
+    });
   }
   const parsed = schema.safeParse(json);
   if (!parsed.success)
-    throw new AppError("operator", "store.corrupt", `${key} is not what it should be: ${z.prettifyError(parsed.error).split("\n")[0]}`);
+    throw new AppError(
+      "operator",
+      "store.corrupt",
+      `${key} is not what it should be: ${z.prettifyError(parsed.error).split("\n")[0]}`,
+    );
   return parsed.data;
 }
 
@@ -57,6 +65,7 @@ export async function saveKernel(blobs: Blobs, runId: string, kernel: Kernel): P
 
 export async function loadKernel(blobs: Blobs, runId: string, id: KernelId): Promise<Kernel> {
   const kernel = await getJson(blobs, keys.kernel(runId, id), Kernel);
-  if (kernel === null) throw new AppError("operator", "store.corrupt", `kernel ${id} of ${runId} is missing from the store`);
+  if (kernel === null)
+    throw new AppError("operator", "store.corrupt", `kernel ${id} of ${runId} is missing from the store`);
   return kernel;
 }

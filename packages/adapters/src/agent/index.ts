@@ -1,4 +1,4 @@
-import { estimateTokens } from "@ksearch/domain";
+import { AppError, estimateTokens } from "@ksearch/domain";
 import type { Blobs, Llm } from "@ksearch/ports";
 import { z } from "zod";
 
@@ -19,16 +19,39 @@ export function agentLlm(blobs: Blobs): Llm {
     },
     async collect(ticket) {
       const { runId, call, inputTokens } = Ticket.parse(JSON.parse(ticket));
-      const bytes = await blobs.get(answerKey(runId, call));
+      const key = answerKey(runId, call);
+      const bytes = await blobs.get(key);
       if (bytes === null) return "running";
-      const { text, model } = Delivered.parse(JSON.parse(new TextDecoder().decode(bytes)));
-      const usage = { inputTokens, cachedInputTokens: 0, outputTokens: estimateTokens(text), reasoningTokens: 0, estimated: true };
+      const { text, model } = readDelivered(key, bytes);
+      const usage = {
+        inputTokens,
+        cachedInputTokens: 0,
+        outputTokens: estimateTokens(text),
+        reasoningTokens: 0,
+        estimated: true,
+      };
       return { answer: { text, model, usage } };
     },
     price: () => 0,
   };
 }
 
+function readDelivered(key: string, bytes: Uint8Array): z.infer<typeof Delivered> {
+  try {
+    return Delivered.parse(JSON.parse(new TextDecoder().decode(bytes)));
+  } catch (error) {
+    throw new AppError("operator", "store.corrupt", `${key} is not a reply: delete the file and answer again`, {
+      cause: error,
+    });
+  }
+}
+
 /** Leaves the reply to an open prompt. The first reply holds. */
-export const deliver = (blobs: Blobs, runId: string, call: string, text: string, model: string): Promise<"written" | "existed"> =>
+export const deliver = (
+  blobs: Blobs,
+  runId: string,
+  call: string,
+  text: string,
+  model: string,
+): Promise<"written" | "existed"> =>
   blobs.put(answerKey(runId, call), new TextEncoder().encode(JSON.stringify({ text, model })));

@@ -14,7 +14,12 @@ export function fileBlobs(folder: string): Blobs {
   const root = resolve(folder);
   const incoming = join(root, ".incoming");
   const pathOf = (key: string): string => {
-    if (!keyPattern.test(key)) throw new AppError("caller", "blobs.key", `'${key.slice(0, 80)}' is not a key: letters, digits, '.', '_', '-' and single slashes`);
+    if (!keyPattern.test(key))
+      throw new AppError(
+        "caller",
+        "blobs.key",
+        `'${key.slice(0, 80)}' is not a key: letters, digits, '.', '_', '-' and single slashes`,
+      );
     return join(root, key);
   };
   return {
@@ -43,13 +48,19 @@ export function fileBlobs(folder: string): Blobs {
       }
     },
     async list(folder) {
-      const entries = await readdir(pathOf(folder.replace(/\/$/, "")), { recursive: true, withFileTypes: true }).catch((error: unknown) => {
-        if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return [];
-        throw storeError(error, folder);
-      });
+      const entries = await readdir(pathOf(folder.replace(/\/$/, "")), { recursive: true, withFileTypes: true }).catch(
+        (error: unknown) => {
+          if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return [];
+          throw storeError(error, folder);
+        },
+      );
       return entries
         .filter((entry) => entry.isFile())
-        .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1).replaceAll("\\", "/"))
+        .map((entry) =>
+          join(entry.parentPath, entry.name)
+            .slice(root.length + 1)
+            .replaceAll("\\", "/"),
+        )
         .sort();
     },
   };
@@ -81,4 +92,9 @@ const codeOf = (error: unknown): string | undefined =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 
 const storeError = (error: unknown, where: string): AppError =>
-  new AppError("operator", "store.files", `${where}: ${error instanceof Error ? error.message : String(error)}; free space or fix the permissions, then resume`, { cause: error });
+  new AppError(
+    "operator",
+    "store.files",
+    `${where}: ${error instanceof Error ? error.message : String(error)}; free space or fix the permissions, then resume`,
+    { cause: error },
+  );

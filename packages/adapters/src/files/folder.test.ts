@@ -5,7 +5,8 @@ import { expect, test } from "vitest";
 import { openFolder } from "./index.ts";
 
 const newPath = (): string => join(mkdtempSync(join(tmpdir(), "ksearch-folder-")), "artifacts");
-const refusal = (who: string, code: string, words: RegExp) => expect.objectContaining({ who, code, message: expect.stringMatching(words) });
+const refusal = (who: string, code: string, words: RegExp) =>
+  expect.objectContaining({ who, code, message: expect.stringMatching(words) });
 
 test("a new folder is made with its mark, and opened again as it is", () => {
   const path = newPath();
@@ -35,32 +36,42 @@ test("somebody else's folder is left alone", () => {
   const path = newPath();
   mkdirSync(path);
   writeFileSync(join(path, "thesis.tex"), "years of work");
-  for (const create of [true, false]) expect(() => openFolder(path, create)).toThrow(refusal("caller", "store.foreign", /--artifacts-dir/));
+  for (const create of [true, false])
+    expect(() => openFolder(path, create)).toThrow(refusal("caller", "store.foreign", /--artifacts-dir/));
   expect(readdirSync(path)).toEqual(["thesis.tex"]);
 });
 
 test("a file where the folder should be", () => {
   const path = newPath();
   writeFileSync(path, "a file");
-  for (const create of [true, false]) expect(() => openFolder(path, create)).toThrow(refusal("caller", "store.foreign", /--artifacts-dir/));
+  for (const create of [true, false])
+    expect(() => openFolder(path, create)).toThrow(refusal("caller", "store.foreign", /--artifacts-dir/));
   expect(readFileSync(path, "utf8")).toBe("a file");
 });
 
 test("a folder that cannot be made", () => {
   const path = newPath();
   writeFileSync(path, "a file");
-  expect(() => openFolder(join(path, "below"), true)).toThrow(refusal("caller", "store.folder", /below.*--artifacts-dir/));
+  expect(() => openFolder(join(path, "below"), true)).toThrow(
+    refusal("caller", "store.folder", /below.*--artifacts-dir/),
+  );
 });
 
-test.each(["", "not json", "[]", '{"format":"other","version":1}', '{"format":"ksearch"}', '{"format":"ksearch","version":"1"}'])(
-  "a mark that is not readable (%j) is told with what belongs there",
-  (content) => {
-    const path = newPath();
-    mkdirSync(path);
-    writeFileSync(join(path, "ksearch.json"), content);
-    expect(() => openFolder(path, true)).toThrow(refusal("operator", "store.corrupt", /ksearch\.json.*\{"format":"ksearch","version":1\}/));
-  },
-);
+test.each([
+  "",
+  "not json",
+  "[]",
+  '{"format":"other","version":1}',
+  '{"format":"ksearch"}',
+  '{"format":"ksearch","version":"1"}',
+])("a mark that is not readable (%j) is told with what belongs there", (content) => {
+  const path = newPath();
+  mkdirSync(path);
+  writeFileSync(join(path, "ksearch.json"), content);
+  expect(() => openFolder(path, true)).toThrow(
+    refusal("operator", "store.corrupt", /ksearch\.json.*\{"format":"ksearch","version":1\}/),
+  );
+});
 
 test("a folder of a later version is refused and not touched", () => {
   const path = newPath();

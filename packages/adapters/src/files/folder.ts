@@ -14,23 +14,47 @@ const marker = "ksearch.json";
 export function openFolder(path: string, create: boolean): string {
   const root = resolve(path);
   const file = join(root, marker);
-  if (isFile(root)) throw new AppError("caller", "store.foreign", `${root} is a file, not a folder: choose another --artifacts-dir`);
+  if (isFile(root))
+    throw new AppError("caller", "store.foreign", `${root} is a file, not a folder: choose another --artifacts-dir`);
   if (!existsSync(root) || readdirSync(root).length === 0) {
-    if (!create) throw new AppError("caller", "store.absent", `there is no ${root}: start a search with 'ksearch run', or name the right --artifacts-dir`);
+    if (!create)
+      throw new AppError(
+        "caller",
+        "store.absent",
+        `there is no ${root}: start a search with 'ksearch run', or name the right --artifacts-dir`,
+      );
     try {
       mkdirSync(root, { recursive: true });
       writeFileSync(file, `${JSON.stringify({ format: "ksearch", version })}\n`);
     } catch (error) {
-      throw new AppError("caller", "store.folder", `${root} cannot be made (${messageOf(error)}): choose another --artifacts-dir`, { cause: error });
+      throw new AppError(
+        "caller",
+        "store.folder",
+        `${root} cannot be made (${messageOf(error)}): choose another --artifacts-dir`,
+        { cause: error },
+      );
     }
     return root;
   }
   if (!existsSync(file))
-    throw new AppError("caller", "store.foreign", `${root} holds something that ksearch did not make (no ${marker} in it): choose another --artifacts-dir`);
+    throw new AppError(
+      "caller",
+      "store.foreign",
+      `${root} holds something that ksearch did not make (no ${marker} in it): choose another --artifacts-dir`,
+    );
   const format = Format.safeParse(parsed(readFileSync(file, "utf8")));
-  if (!format.success) throw new AppError("operator", "store.corrupt", `${file} is not readable: restore it ({"format":"ksearch","version":${version}}) or move ${root} aside`);
+  if (!format.success)
+    throw new AppError(
+      "operator",
+      "store.corrupt",
+      `${file} is not readable: restore it ({"format":"ksearch","version":${version}}) or move ${root} aside`,
+    );
   if (format.data.version > version)
-    throw new AppError("caller", "store.version", `${root} was written by a later ksearch (format ${format.data.version}, this one knows ${version}): update ksearch`);
+    throw new AppError(
+      "caller",
+      "store.version",
+      `${root} was written by a later ksearch (format ${format.data.version}, this one knows ${version}): update ksearch`,
+    );
   return root;
 }
 

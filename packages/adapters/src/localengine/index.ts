@@ -25,15 +25,27 @@ export function localEngine({ definition, tasks, waitsMs, hold }: LocalEngineSet
     async start(input) {
       const held = hold(input.runId);
       if (held === null)
-        throw new AppError("caller", "run.busy", `another process is at work on ${input.runId}: wait for it, or stop it first`);
+        throw new AppError(
+          "caller",
+          "run.busy",
+          `another process is at work on ${input.runId}: wait for it, or stop it first`,
+        );
       const id = randomUUID();
-      const run = machine.run({ ...input }, { noThrowOnAbort: true, overrides: { taskResourceLocalHandlers: tasks, waitTimeOverrides: waitsMs } });
-      const execution: { state: ExecutionStatus; abort: () => void } = { state: { status: "running" }, abort: run.abort };
+      const { handlers, idle } = watched(tasks);
+      const run = machine.run(
+        { ...input },
+        { noThrowOnAbort: true, overrides: { taskResourceLocalHandlers: handlers, waitTimeOverrides: waitsMs } },
+      );
+      const execution: { state: ExecutionStatus; abort: () => void } = {
+        state: { status: "running" },
+        abort: run.abort,
+      };
       executions.set(id, execution);
       void drain(run.eventLogs);
       const finish = (state: ExecutionStatus) => {
         if (execution.state.status === "running") execution.state = state;
-        held.release();
+        // An abort or a failure leaves steps in hand behind: nobody may start beside them.
+        void idle().then(held.release);
       };
       run.result.then(
         () => finish({ status: "succeeded" }),
@@ -49,9 +61,29 @@ export function localEngine({ definition, tasks, waitsMs, hold }: LocalEngineSet
     },
     async status(executionId) {
       const execution = executions.get(executionId);
-      if (!execution) throw new AppError("caller", "execution.unknown", `this process has no execution '${executionId}'`);
+      if (!execution)
+        throw new AppError("caller", "execution.unknown", `this process has no execution '${executionId}'`);
       return execution.state;
     },
+  };
+}
+
+/** The same tasks, and when none of them is at work. */
+function watched(tasks: LocalEngineSettings["tasks"]) {
+  const atWork = new Set<Promise<unknown>>();
+  const handlers = Object.entries(tasks).map(([name, task]) => [
+    name,
+    (input: unknown) => {
+      const work = task(input);
+      atWork.add(work);
+      const done = () => atWork.delete(work);
+      work.then(done, done);
+      return work;
+    },
+  ]);
+  return {
+    handlers: Object.fromEntries(handlers) as LocalEngineSettings["tasks"],
+    idle: () => Promise.allSettled(atWork),
   };
 }
 

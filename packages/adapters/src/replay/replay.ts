@@ -10,7 +10,12 @@ export function replayLlm(transcript: Transcript): Llm {
   return {
     async submit({ slot, prompt }) {
       const reply = transcript.replies.get(slot) ?? transcript.replies.get(slot.replace(/[^/]+$/, "*"));
-      if (!reply) throw new AppError("caller", "replay.missing", `the transcript (${transcript.label}) holds no reply for '${slot}': choose another transcript, or a live model with --llm openai`);
+      if (!reply)
+        throw new AppError(
+          "caller",
+          "replay.missing",
+          `the transcript (${transcript.label}) holds no reply for '${slot}': choose another transcript, or a live model with --llm openai`,
+        );
       const counted = {
         inputTokens: estimateTokens(prompt.system + prompt.user),
         cachedInputTokens: 0,
@@ -21,7 +26,11 @@ export function replayLlm(transcript: Transcript): Llm {
       return { answer: { text: reply.text, model: `recorded: ${reply.model}`, usage: reply.usage ?? counted } };
     },
     async collect(ticket) {
-      throw new AppError("operator", "replay.ticket", `the replay adapter gives no tickets, and cannot collect '${ticket}'`);
+      throw new AppError(
+        "operator",
+        "replay.ticket",
+        `the replay adapter gives no tickets, and cannot collect '${ticket}'`,
+      );
     },
     price: () => 0,
   };

@@ -26,17 +26,20 @@ export type Transcript = z.infer<typeof Head> & { replies: ReadonlyMap<string, R
 
 /** Reads a transcript. Throws AppError `caller` `transcript.invalid` with the line that is wrong. */
 export function parseTranscript(text: string, name: string): Transcript {
-  const lines = text.split("\n").filter((line) => line.trim() !== "");
-  const read = <T>(schema: z.ZodType<T>, index: number): T => {
-    const result = schema.safeParse(json(lines[index] ?? ""));
+  const lines = text.split("\n").flatMap((line, index) => (line.trim() === "" ? [] : [{ line, number: index + 1 }]));
+  const wrong = (number: number, what: string) =>
+    new AppError("caller", "transcript.invalid", `${name}, line ${number}: ${what}`);
+  const read = <T>(schema: z.ZodType<T>, { line, number }: { line: string; number: number }): T => {
+    const result = schema.safeParse(json(line));
     if (result.success) return result.data;
-    throw new AppError("caller", "transcript.invalid", `${name}, line ${index + 1}: ${z.prettifyError(result.error).replaceAll("\n", " ")}`);
+    throw wrong(number, z.prettifyError(result.error).replaceAll("\n", " "));
   };
-  const head = read(Head, 0);
+  const [first = { line: "", number: 1 }, ...rest] = lines;
+  const head = read(Head, first);
   const replies = new Map<string, RecordedReply>();
-  for (let index = 1; index < lines.length; index += 1) {
-    const reply = read(RecordedReply, index);
-    if (replies.has(reply.slot)) throw new AppError("caller", "transcript.invalid", `${name}, line ${index + 1}: a second reply for ${reply.slot}`);
+  for (const line of rest) {
+    const reply = read(RecordedReply, line);
+    if (replies.has(reply.slot)) throw wrong(line.number, `a second reply for ${reply.slot}`);
     replies.set(reply.slot, reply);
   }
   return { ...head, replies };

@@ -1,8 +1,9 @@
 import type { DatabaseSync } from "node:sqlite";
-import { AppError, RunEvent } from "@ksearch/domain";
+import { RunEvent } from "@ksearch/domain";
 import type { Events } from "@ksearch/ports";
 import { z } from "zod";
 import { transaction } from "./database.ts";
+import { readText } from "./rows.ts";
 
 const Row = z.object({ seq: z.int(), at_ms: z.int(), event: z.string() });
 
@@ -23,18 +24,8 @@ export function sqliteEvents(database: DatabaseSync): Events {
     async read(runId, afterSeq) {
       return select.all(runId, afterSeq).map((raw) => {
         const row = Row.parse(raw);
-        return { seq: row.seq, atMs: row.at_ms, event: parseEvent(runId, row.seq, row.event) };
+        return { seq: row.seq, atMs: row.at_ms, event: readText(RunEvent, row.event, `event ${row.seq} of ${runId}`) };
       });
     },
   };
-}
-
-function parseEvent(runId: string, seq: number, text: string): RunEvent {
-  try {
-    return RunEvent.parse(JSON.parse(text));
-  } catch (error) {
-    throw new AppError("operator", "store.corrupt", `event ${seq} of ${runId} in the database is not readable: restore the database from a copy`, {
-      cause: error,
-    });
-  }
 }

@@ -1,6 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { AppError, messageOf } from "@ksearch/domain";
 
 /**
  * Holds a run for this process. The lock is the operating system's own on an open file, so it ends with the process,
@@ -14,7 +15,12 @@ export function holdRun(path: string): { release: () => void } | null {
   } catch (error) {
     database.close();
     if (error instanceof Error && /locked|busy/i.test(error.message)) return null;
-    throw error;
+    throw new AppError(
+      "operator",
+      "store.corrupt",
+      `the lock ${path} cannot be taken (${messageOf(error)}): delete that file`,
+      { cause: error },
+    );
   }
   return { release: () => database.close() };
 }

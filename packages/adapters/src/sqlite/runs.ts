@@ -1,16 +1,12 @@
 import type { DatabaseSync } from "node:sqlite";
-import { AppError, RunSummary } from "@ksearch/domain";
+import { RunSummary } from "@ksearch/domain";
 import type { Runs } from "@ksearch/ports";
 import { z } from "zod";
+import { readText } from "./rows.ts";
 
 const Row = z.object({ summary: z.string() });
 
-const read = (raw: unknown): RunSummary => {
-  const summary = RunSummary.safeParse(JSON.parse(Row.parse(raw).summary));
-  if (!summary.success)
-    throw new AppError("operator", "store.corrupt", "a run's line in the database is not readable: restore the database from a copy");
-  return summary.data;
-};
+const read = (raw: unknown): RunSummary => readText(RunSummary, Row.parse(raw).summary, "a run's line");
 
 export function sqliteRuns(database: DatabaseSync): Runs {
   const insert = database.prepare("INSERT INTO runs (id, started_at, summary) VALUES (?, ?, ?) ON CONFLICT DO NOTHING");

@@ -15,7 +15,7 @@ export type SubprocessSettings = {
 /** Largest result that is read; a verdict is a few kilobytes. */
 const longestResult = 16 * 1024 * 1024;
 
-const Refused = z.object({ error: z.object({ code: z.string(), message: z.string() }) });
+const Refused = z.object({ error: z.object({ code: z.string(), message: z.string(), path: z.string().default("$") }) });
 
 /**
  * The referee as a process on this machine: request on stdin, verdict on stdout, a process a request. Crash, hang and
@@ -24,12 +24,26 @@ const Refused = z.object({ error: z.object({ code: z.string(), message: z.string
 export function subprocessReferee({ command, env, graceMs }: SubprocessSettings): Referee {
   return {
     async submit(request) {
-      const { code, signal, stdout, stderr, timedOut } = await runOnce(command, env, JSON.stringify(request), request.settings.limits.totalMs + graceMs);
-      if (timedOut) throw new AppError("retry", "referee.timeout", `the referee did not answer within ${request.settings.limits.totalMs + graceMs} ms and was killed`);
+      const { code, signal, stdout, stderr, timedOut } = await runOnce(
+        command,
+        env,
+        JSON.stringify(request),
+        request.settings.limits.totalMs + graceMs,
+      );
+      if (timedOut)
+        throw new AppError(
+          "retry",
+          "referee.timeout",
+          `the referee did not answer within ${request.settings.limits.totalMs + graceMs} ms and was killed`,
+        );
       return { verdict: readVerdict(request, stdout, { code, signal, stderr }) };
     },
     async collect(ticket) {
-      throw new AppError("operator", "referee.ticket", `a local referee gives no tickets, and cannot collect '${ticket}'`);
+      throw new AppError(
+        "operator",
+        "referee.ticket",
+        `a local referee gives no tickets, and cannot collect '${ticket}'`,
+      );
     },
     async cancel() {
       // Nothing to cancel: submit holds the answer, and a dead process takes its referee along (stdin closes).
@@ -40,20 +54,36 @@ export function subprocessReferee({ command, env, graceMs }: SubprocessSettings)
 
 type Outcome = { code: number | null; signal: string | null; stdout: string; stderr: string; timedOut: boolean };
 
-function readVerdict(request: EvaluationRequest, stdout: string, { code, signal, stderr }: Pick<Outcome, "code" | "signal" | "stderr">): Verdict {
+function readVerdict(
+  request: EvaluationRequest,
+  stdout: string,
+  { code, signal, stderr }: Pick<Outcome, "code" | "signal" | "stderr">,
+): Verdict {
   const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
   const json = parsed(stdout);
   const refused = Refused.safeParse(json);
   if (refused.success)
-    throw new AppError("operator", "referee.request", `the referee refused the request: ${refused.data.error.message}`);
+    throw new AppError(
+      "operator",
+      "referee.request",
+      `the referee refused the request: ${refused.data.error.message} (at ${refused.data.error.path})`,
+    );
   const verdict = Verdict.safeParse(json);
   if (!verdict.success) {
     const tail = stderr.trim().split("\n").at(-1)?.slice(0, 300) ?? "";
-    const what = json === undefined ? "no JSON" : z.prettifyError(verdict.error).split("\n")[0];
-    throw new AppError("retry", "referee.rubbish", `the referee ended with ${how} and answered ${what}${tail === "" ? "" : `; it said: ${tail}`}`);
+    const what = json === undefined ? "no JSON" : z.prettifyError(verdict.error).split("\n", 2).join(" ");
+    throw new AppError(
+      "retry",
+      "referee.rubbish",
+      `the referee ended with ${how} and answered ${what}${tail === "" ? "" : `; it said: ${tail}`}`,
+    );
   }
   if (verdict.data.requestId !== request.requestId)
-    throw new AppError("retry", "referee.rubbish", `the referee answered request '${verdict.data.requestId}', not '${request.requestId}'`);
+    throw new AppError(
+      "retry",
+      "referee.rubbish",
+      `the referee answered request '${verdict.data.requestId}', not '${request.requestId}'`,
+    );
   return verdict.data;
 }
 
@@ -90,10 +120,20 @@ export function runOnce(
     const timer = setTimeout(() => {
       timedOut = true;
       kill();
+      // A grandchild that left the group may hold the pipes open for ever.
+      child.stdout.destroy();
+      child.stderr.destroy();
     }, timeoutMs);
     child.on("error", (error) => {
       clearTimeout(timer);
-      reject(new AppError("operator", "referee.start", `the referee cannot be started (${file}): ${error.message}; run scripts/quickstart.sh, or set --referee-python`, { cause: error }));
+      reject(
+        new AppError(
+          "operator",
+          "referee.start",
+          `the referee cannot be started (${file}): ${error.message}; run scripts/quickstart.sh, or set --referee-python`,
+          { cause: error },
+        ),
+      );
     });
     child.stdout.on("data", (chunk: Buffer) => {
       size += chunk.length;

@@ -1,4 +1,5 @@
 import { AppError, summarise } from "@ksearch/domain";
+import { bookAllLost } from "@ksearch/workflow";
 import { hold, openStores } from "../local.ts";
 import { print, printJson } from "../output.ts";
 import { pickRun } from "./pick.ts";
@@ -9,11 +10,19 @@ export async function cancel(given: string, { artifactsDir, json }: ReadCommand)
   const stores = openStores(artifactsDir, false);
   const runId = await pickRun(stores, given);
   const { status } = await stores.log.state(runId);
-  if (status !== "running" && status !== "paused") throw new AppError("caller", "run.finished", `${runId} has ${status} already`);
-  await stores.log.commit(runId, (state) => ({ events: state.cancelRequested ? [] : [{ type: "cancel.requested" }], result: null }));
+  if (status !== "running" && status !== "paused")
+    throw new AppError("caller", "run.finished", `${runId} has ${status} already`);
+  await stores.log.commit(runId, (state) => ({
+    events: state.cancelRequested ? [] : [{ type: "cancel.requested" }],
+    result: null,
+  }));
   const held = hold(stores, runId);
   if (held) {
-    await stores.log.commit(runId, () => ({ events: [{ type: "run.finished", status: "canceled", reason: "the run was canceled" }], result: null }));
+    await bookAllLost(stores, runId);
+    await stores.log.commit(runId, () => ({
+      events: [{ type: "run.finished", status: "canceled", reason: "the run was canceled" }],
+      result: null,
+    }));
     await stores.money.release(runId);
     held.release();
   }

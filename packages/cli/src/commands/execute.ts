@@ -21,6 +21,11 @@ export async function execute(stores: Stores, { runId, lanes, llm, python, json 
     const { who, code, message } = state.pause ?? { who: "operator", code: "internal", message: "no reason recorded" };
     throw new AppError(who, code, `${message}\nNothing is lost: 'ksearch resume ${runId}' goes on from here.`);
   }
-  if (state.status === "running") throw new AppError("operator", "execution.died", `the execution ended without an ending in the log: 'ksearch resume ${runId}'`);
+  if (state.status === "running")
+    throw new AppError(
+      "operator",
+      "execution.died",
+      `the execution ended without an ending in the log: 'ksearch resume ${runId}'`,
+    );
   if (state.status === "failed") process.exitCode = 1;
 }

@@ -1,12 +1,25 @@
-import { type EvaluationRequest, hardenedSettings, Kernel, kernelId, type Problem, readKernel, type Verdict } from "@ksearch/domain";
-import { AppError } from "@ksearch/domain";
+import {
+  AppError,
+  type EvaluationRequest,
+  hardenedSettings,
+  Kernel,
+  kernelId,
+  type Problem,
+  readKernel,
+  type Verdict,
+} from "@ksearch/domain";
 import { z } from "zod";
 import { openReferee, refereePython } from "../local.ts";
 import { columns, micros, paint, print, printJson, times } from "../output.ts";
 import { loadProblem } from "../problems.ts";
 import { readJson, readText } from "../text.ts";
 
-export type JudgeCommand = { problems: string; json: boolean; refereePython?: string | undefined; against?: string | undefined };
+export type JudgeCommand = {
+  problems: string;
+  json: boolean;
+  refereePython?: string | undefined;
+  against?: string | undefined;
+};
 
 /** A solution file of ours, K-Search's or FlashInfer-Bench's (spec/backends.md 1.4). */
 const Solution = z.looseObject({
@@ -37,7 +50,8 @@ export async function judge(name: string, file: string, command: JudgeCommand): 
     device: "cpu",
   };
   const outcome = await openReferee(refereePython(command.refereePython)).submit(request);
-  if (!("verdict" in outcome)) throw new AppError("operator", "referee.ticket", "the local referee gave a ticket instead of a verdict");
+  if (!("verdict" in outcome))
+    throw new AppError("operator", "referee.ticket", "the local referee gave a ticket instead of a verdict");
   if (command.json) printJson(outcome.verdict);
   else print(verdictLines(outcome.verdict).join("\n"));
   if (outcome.verdict.status !== "passed") process.exitCode = 1;
@@ -47,7 +61,8 @@ function readCandidate(file: string, problem: Problem): Kernel {
   const definition = problem.definition.name;
   if (file.endsWith(".json")) {
     const solution = Solution.safeParse(readJson(file, "solution"));
-    if (!solution.success) throw new AppError("caller", "solution.invalid", `${file}: ${z.prettifyError(solution.error).split("\n")[0]}`);
+    if (!solution.success)
+      throw new AppError("caller", "solution.invalid", `${file}: ${z.prettifyError(solution.error).split("\n")[0]}`);
     const { spec, sources } = solution.data;
     const kernel = Kernel.safeParse({
       definition: solution.data.definition,
@@ -59,12 +74,21 @@ function readCandidate(file: string, problem: Problem): Kernel {
       dependencies: spec.dependencies ?? [],
       files: sources.map(({ path, content }) => ({ path, content })),
     });
-    if (!kernel.success) throw new AppError("caller", "solution.invalid", `${file}: ${z.prettifyError(kernel.error).split("\n")[0]}`);
-    if (kernel.data.definition !== definition) throw new AppError("caller", "solution.problem", `${file} is for '${kernel.data.definition}', not for '${definition}'`);
+    if (!kernel.success)
+      throw new AppError("caller", "solution.invalid", `${file}: ${z.prettifyError(kernel.error).split("\n")[0]}`);
+    if (kernel.data.definition !== definition)
+      throw new AppError(
+        "caller",
+        "solution.problem",
+        `${file} is for '${kernel.data.definition}', not for '${definition}'`,
+      );
     return kernel.data;
   }
   const language = file.endsWith(".py") ? "python" : "cpp";
-  const read = readKernel(`<file name="${language === "cpp" ? "kernel.cpp" : "main.py"}">\n${readText(file, "kernel")}\n</file>`, { definition, language, targetHardware: "cpu" });
+  const read = readKernel(
+    `<file name="${language === "cpp" ? "kernel.cpp" : "main.py"}">\n${readText(file, "kernel")}\n</file>`,
+    { definition, language, targetHardware: "cpu" },
+  );
   if ("problem" in read) throw new AppError("caller", "kernel.unusable", `${file}: ${read.problem}`);
   return read.kernel;
 }
@@ -88,9 +112,17 @@ function verdictLines(verdict: Verdict): string[] {
   const against = verdict.status === "passed" ? verdict.aggregate?.vsIncumbent : null;
   return [
     head,
-    ...(against ? [`against the other kernel: ${against.value.toFixed(3)} times its speed (${against.low.toFixed(3)} to ${against.high.toFixed(3)})`] : []),
-    ...(rows.length > 0 ? [columns([["workload", "status", "kernel", "reference", "speed-up", "sizes"], ...rows])] : []),
-    ...verdict.guards.map((guard) => `${guard.level === "reject" ? paint.bad("✗") : "·"} ${guard.id}: ${guard.evidence}`),
+    ...(against
+      ? [
+          `against the other kernel: ${against.value.toFixed(3)} times its speed (${against.low.toFixed(3)} to ${against.high.toFixed(3)})`,
+        ]
+      : []),
+    ...(rows.length > 0
+      ? [columns([["workload", "status", "kernel", "reference", "speed-up", "sizes"], ...rows])]
+      : []),
+    ...verdict.guards.map(
+      (guard) => `${guard.level === "reject" ? paint.bad("✗") : "·"} ${guard.id}: ${guard.evidence}`,
+    ),
     ...(verdict.status === "passed" ? [] : ["", verdict.logs.feedback]),
   ];
 }

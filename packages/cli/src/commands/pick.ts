@@ -6,11 +6,16 @@ import type { Stores } from "../local.ts";
 export async function pickRun(stores: Stores, given: string | undefined): Promise<string> {
   const ids = (await stores.runs.list(1_000)).map((run) => run.id);
   const [newest] = ids;
-  if (newest === undefined) throw new AppError("caller", "run.none", `there are no runs in ${stores.root}: start one with 'ksearch run'`);
+  if (newest === undefined)
+    throw new AppError("caller", "run.none", `there are no runs in ${stores.root}: start one with 'ksearch run'`);
   if (given === undefined) return newest;
   if (ids.includes(given)) return given;
   const fitting = ids.filter((id) => id.startsWith(given) || id.endsWith(given));
   if (fitting.length === 1 && fitting[0] !== undefined) return fitting[0];
   const near = ids.toSorted((a, b) => distance(given, a) - distance(given, b)).slice(0, 3);
-  throw new AppError("caller", "run.unknown", `there is no one run '${given}'. ${fitting.length > 1 ? `It fits ${fitting.slice(0, 5).join(", ")}` : `The nearest: ${near.join(", ")}`}; 'ksearch list' shows all.`);
+  throw new AppError(
+    "caller",
+    "run.unknown",
+    `there is no one run '${given}'. ${fitting.length > 1 ? `It fits ${fitting.slice(0, 5).join(", ")}` : `The nearest: ${near.join(", ")}`}; 'ksearch list' shows all.`,
+  );
 }

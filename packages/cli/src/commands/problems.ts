@@ -8,8 +8,25 @@ export function problems(root: string, json: boolean): void {
   if (known.length === 0) throw new AppError("caller", "problem.none", `${root} holds no definitions/<op>/<name>.json`);
   const facts = known.map(({ name, opType }) => {
     const { definition, workloads } = loadProblem(root, name);
-    return { name, opType, workloads: workloads.length, description: definition.description ?? "", tags: definition.tags ?? [] };
+    return {
+      name,
+      opType,
+      workloads: workloads.length,
+      description: definition.description ?? "",
+      tags: definition.tags ?? [],
+    };
   });
-  if (json) return printJson({ problems: facts });
-  print(columns([["problem", "kind", "workloads", "what"], ...facts.map(({ name, opType, workloads, description }) => [name, opType, String(workloads), description.slice(0, 90)])]));
+  if (json) printJson({ problems: facts });
+  else
+    print(
+      columns([
+        ["problem", "kind", "workloads", "what"],
+        ...facts.map(({ name, opType, workloads, description }) => [
+          name,
+          opType,
+          String(workloads),
+          description.slice(0, 90),
+        ]),
+      ]),
+    );
 }

@@ -12,32 +12,66 @@ const StoredPrompt = z.strictObject({ system: z.string(), user: z.string() });
 async function openPrompts(stores: Stores, given: string | undefined): Promise<{ runId: string; calls: OpenCall[] }> {
   const runId = await pickRun(stores, given);
   const { calls } = await stores.log.state(runId);
-  return { runId, calls: [...calls.values()].filter((call) => call.to === "llm" && call.state === "submitted" && call.ticket !== null) };
+  return {
+    runId,
+    calls: [...calls.values()].filter(
+      (call) => call.to === "llm" && call.state === "submitted" && call.ticket !== null,
+    ),
+  };
 }
 
 /** `ksearch prompts`: the prompts that wait for an answer; with `--call`, the text of one. */
-export async function prompts(given: string | undefined, command: ReadCommand & { call?: string | undefined }): Promise<void> {
+export async function prompts(
+  given: string | undefined,
+  command: ReadCommand & { call?: string | undefined },
+): Promise<void> {
   const stores = openStores(command.artifactsDir, false);
   const { runId, calls } = await openPrompts(stores, given);
   if (command.call !== undefined) {
     const prompt = await getJson(stores.blobs, keys.prompt(runId, command.call), StoredPrompt);
     if (prompt === null) throw new AppError("caller", "prompt.unknown", `${runId} has no prompt '${command.call}'`);
-    return command.json ? printJson({ runId, call: command.call, ...prompt }) : print(`${prompt.system}\n\n${prompt.user}`);
+    return command.json
+      ? printJson({ runId, call: command.call, ...prompt })
+      : print(`${prompt.system}\n\n${prompt.user}`);
   }
-  if (command.json) return printJson({ runId, prompts: calls.map(({ call, purpose, slot, submittedAtMs }) => ({ call, purpose, slot, submittedAt: stores.iso(submittedAtMs) })) });
+  if (command.json)
+    return printJson({
+      runId,
+      prompts: calls.map(({ call, purpose, slot, submittedAtMs }) => ({
+        call,
+        purpose,
+        slot,
+        submittedAt: stores.iso(submittedAtMs),
+      })),
+    });
   if (calls.length === 0) return print(`no prompt of ${runId} waits for an answer`);
-  print(columns([["call", "purpose", "about", "waiting"], ...calls.map((call) => [call.call, call.purpose, call.slot, duration(stores.now() - call.submittedAtMs)])]));
+  print(
+    columns([
+      ["call", "purpose", "about", "waiting"],
+      ...calls.map((call) => [call.call, call.purpose, call.slot, duration(stores.now() - call.submittedAtMs)]),
+    ]),
+  );
   print(`\nread one:  ksearch prompts ${runId} --call <call>\nanswer it: ksearch answer ${runId} <call> <file or ->`);
 }
 
 /** `ksearch answer`: delivers the reply to an open prompt; the first one holds. */
-export async function answer(given: string, call: string, file: string, command: ReadCommand & { modelName: string }): Promise<void> {
+export async function answer(
+  given: string,
+  call: string,
+  file: string,
+  command: ReadCommand & { modelName: string },
+): Promise<void> {
   const stores = openStores(command.artifactsDir, false);
   const { runId, calls } = await openPrompts(stores, given);
   if (!calls.some((open) => open.call === call))
-    throw new AppError("caller", "prompt.closed", `no prompt '${call}' of ${runId} waits for an answer; open: ${calls.map((open) => open.call).join(", ") || "none"}`);
+    throw new AppError(
+      "caller",
+      "prompt.closed",
+      `no prompt '${call}' of ${runId} waits for an answer; open: ${calls.map((open) => open.call).join(", ") || "none"}`,
+    );
   const outcome = await deliver(stores.blobs, runId, call, readText(file, "reply"), command.modelName);
-  if (outcome === "existed") throw new AppError("caller", "prompt.answered", `'${call}' has been answered already; the first reply holds`);
+  if (outcome === "existed")
+    throw new AppError("caller", "prompt.answered", `'${call}' has been answered already; the first reply holds`);
   if (command.json) return printJson({ runId, call, delivered: true });
   print(`delivered to ${call}`);
 }

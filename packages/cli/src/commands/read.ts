@@ -1,18 +1,30 @@
-import { AppError, attemptLine, attemptName, type KernelId, type RunSummary, treeLines, value, Verdict, writeDocument } from "@ksearch/domain";
+import {
+  AppError,
+  apply,
+  attemptLine,
+  attemptName,
+  type KernelId,
+  type RunState,
+  type RunSummary,
+  summarise,
+  treeLines,
+  Verdict,
+  value,
+  writeDocument,
+} from "@ksearch/domain";
 import { getJson, keys, loadKernel } from "@ksearch/workflow";
 import { isHeld, openStores, type Stores } from "../local.ts";
 import { columns, dollars, duration, micros, paint, print, printJson, times } from "../output.ts";
 import { eventLine } from "../view/events.ts";
 import { resultLines } from "../view/result.ts";
 import { pickRun } from "./pick.ts";
-import { apply, type RunState } from "@ksearch/domain";
 
 export type ReadCommand = { artifactsDir: string; json: boolean };
 
 /** `ksearch list`: one line a run, newest first. */
 export async function list({ artifactsDir, json }: ReadCommand): Promise<void> {
   const stores = openStores(artifactsDir, false);
-  const runs = await stores.runs.list(1_000);
+  const runs = await Promise.all((await stores.runs.list(1_000)).map((run) => upToDate(stores, run)));
   if (json) return printJson({ runs });
   if (runs.length === 0) return print("no runs yet: 'ksearch run' starts one");
   const rows = runs.map((run) => [
@@ -27,6 +39,10 @@ export async function list({ artifactsDir, json }: ReadCommand): Promise<void> {
   print(columns([["run", "problem", "status", "attempts", "best", "cost", "took"], ...rows]));
 }
 
+/** A run's line, anew from its log unless it has ended: a process that was killed may have left the line behind. */
+const upToDate = async (stores: Stores, run: RunSummary): Promise<RunSummary> =>
+  run.endedAt === null ? summarise(await stores.log.state(run.id), stores.iso) : run;
+
 const statusText = (stores: Stores, run: RunSummary): string =>
   run.status === "running" && !isHeld(stores, run.id) ? paint.alert("interrupted: ksearch resume") : run.status;
 
@@ -35,7 +51,13 @@ export async function show(given: string | undefined, { artifactsDir, json }: Re
   const stores = openStores(artifactsDir, false);
   const runId = await pickRun(stores, given);
   const log = await stores.events.read(runId, 0);
-  if (json) return printJson({ runId, balance: await stores.money.balance(runId), usage: await stores.money.rows(runId), events: log });
+  if (json)
+    return printJson({
+      runId,
+      balance: await stores.money.balance(runId),
+      usage: await stores.money.rows(runId),
+      events: log,
+    });
   let state: RunState | null = null;
   for (const logged of log) {
     state = apply(state, logged);
@@ -56,32 +78,64 @@ export async function tree(given: string | undefined, { artifactsDir, json }: Re
       value: node.action === null ? null : value(state, node, claimed),
       attempts: node.attempts.map((number) => state.attempts[number - 1]),
     }));
-    return printJson({ runId: state.runId, rootId: state.tree.rootId, nodes, document: writeDocument(state.tree, state.tree.rootId) });
+    return printJson({
+      runId: state.runId,
+      rootId: state.tree.rootId,
+      nodes,
+      document: writeDocument(state.tree, state.tree.rootId),
+    });
   }
   if (state.options.recordedReplies) print(paint.alert(`recorded replies: ${state.options.modelLabel}`));
-  print(treeLines(state).map((line) => (line.includes("★") ? paint.good(line) : line.includes("✗") ? paint.bad(line) : line)).join("\n"));
+  print(
+    treeLines(state)
+      .map((line) => (line.includes("★") ? paint.good(line) : line.includes("✗") ? paint.bad(line) : line))
+      .join("\n"),
+  );
   print(paint.quiet("\n✓ solved  ✗ tried in vain  … at work  ○ open  × times the reference's speed"));
 }
 
 /** `ksearch kernel`: the source of the best kernel, or of one attempt, with its verdict. */
-export async function kernel(given: string | undefined, command: ReadCommand & { attempt?: string | undefined }): Promise<void> {
+export async function kernel(
+  given: string | undefined,
+  command: ReadCommand & { attempt?: string | undefined },
+): Promise<void> {
   const stores = openStores(command.artifactsDir, false);
   const state = await stores.log.state(await pickRun(stores, given));
   const attempt = command.attempt === undefined ? undefined : state.attempts[Number(command.attempt) - 1];
-  if (command.attempt !== undefined && !attempt) throw new AppError("caller", "attempt.unknown", `${state.runId} has ${state.attempts.length} attempts, no attempt '${command.attempt}'`);
+  if (command.attempt !== undefined && !attempt)
+    throw new AppError(
+      "caller",
+      "attempt.unknown",
+      `${state.runId} has ${state.attempts.length} attempts, no attempt '${command.attempt}'`,
+    );
   const id: KernelId | null = attempt ? attempt.kernelId : (state.confirmed ?? state.best?.kernelId ?? null);
   if (id === null)
-    throw new AppError("caller", "kernel.none", attempt ? `attempt ${attempt.attempt} has no kernel: ${attemptLine(attempt)}` : `no kernel of ${state.runId} has passed yet`);
+    throw new AppError(
+      "caller",
+      "kernel.none",
+      attempt
+        ? `attempt ${attempt.attempt} has no kernel: ${attemptLine(attempt)}`
+        : `no kernel of ${state.runId} has passed yet`,
+    );
   const found = await loadKernel(stores.blobs, state.runId, id);
   const verdict = await verdictOf(stores, state, id, attempt?.attempt);
   if (command.json) return printJson({ kernelId: id, kernel: found, verdict });
   const comment = found.language === "python" ? "#" : "//";
   const label = state.options.recordedReplies ? `${comment} recorded replies: ${state.options.modelLabel}\n` : "";
-  const figures = verdict?.status === "passed" ? `${times(verdict.score?.value ?? null)} the reference's speed, ${micros(verdict.aggregate?.geomeanCallNs ?? null)} a call` : (verdict?.status ?? "not judged");
-  for (const file of found.files) print(`${comment} ${file.path} of ${id} (${state.runId}): ${figures}\n${label}${file.content}`);
+  const figures =
+    verdict?.status === "passed"
+      ? `${times(verdict.score?.value ?? null)} the reference's speed, ${micros(verdict.aggregate?.geomeanCallNs ?? null)} a call`
+      : (verdict?.status ?? "not judged");
+  for (const file of found.files)
+    print(`${comment} ${file.path} of ${id} (${state.runId}): ${figures}\n${label}${file.content}`);
 }
 
-async function verdictOf(stores: Stores, state: RunState, id: KernelId, attempt: number | undefined): Promise<Verdict | null> {
+async function verdictOf(
+  stores: Stores,
+  state: RunState,
+  id: KernelId,
+  attempt: number | undefined,
+): Promise<Verdict | null> {
   const duel = attempt === undefined ? state.duels.findLastIndex((one) => one.kernelId === id) : -1;
   const first = attempt ?? state.byKernel.get(id);
   const judged = first === undefined ? undefined : state.attempts[first - 1];

@@ -20,12 +20,20 @@ export async function resume(given: string | undefined, command: ResumeCommand):
   const runId = await pickRun(stores, given);
   const state = await stores.log.state(runId);
   const lanes = command.lanes === undefined ? state.options.lanes : Number(command.lanes);
-  if (!Number.isInteger(lanes) || lanes < 1 || lanes > 64) throw new AppError("caller", "flags", "--lanes: a whole number from 1 to 64");
+  if (!Number.isInteger(lanes) || lanes < 1 || lanes > 64)
+    throw new AppError("caller", "flags", "--lanes: a whole number from 1 to 64");
   if (state.status !== "running" && state.status !== "paused")
     throw new AppError("caller", "run.finished", `${runId} has ${state.status}: there is nothing to resume`);
   const recorded = parseChoice(await getJson(stores.blobs, modelKey(runId), z.unknown()), modelKey(runId));
-  const choice = command.transcript === undefined ? recorded : { kind: "replay" as const, transcript: pathFrom(command.transcript) };
+  const choice =
+    command.transcript === undefined ? recorded : { kind: "replay" as const, transcript: pathFrom(command.transcript) };
   if (choice.kind === "replay" && !state.options.recordedReplies)
     throw new AppError("caller", "flags", "this run's replies are live; recorded ones must not be mixed in");
-  await execute(stores, { runId, lanes, llm: openLlm(stores, choice), python: refereePython(command.refereePython), json: command.json });
+  await execute(stores, {
+    runId,
+    lanes,
+    llm: openLlm(stores, choice),
+    python: refereePython(command.refereePython),
+    json: command.json,
+  });
 }

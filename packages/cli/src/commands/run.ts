@@ -20,7 +20,11 @@ export async function run(name: string, rawFlags: unknown, command: RunCommand):
   const doctor = await askDoctor(python, flags.language);
   const stores = openStores(command.artifactsDir, true);
   const llm = openLlm(stores, choice);
-  const options = runOptions(flags, { deviceFacts: machineFacts(doctor), modelLabel: label, recordedReplies: choice.kind === "replay" });
+  const options = runOptions(flags, {
+    deviceFacts: machineFacts(doctor),
+    modelLabel: label,
+    recordedReplies: choice.kind === "replay",
+  });
   const runId = await create(stores, problem, choice, options);
   await execute(stores, { runId, lanes: options.lanes, llm, python, json: command.json });
 }
@@ -31,7 +35,11 @@ function labelOf(choice: ModelChoice, problem: Problem): string {
     case "replay": {
       const transcript = openTranscript(choice.transcript);
       if (transcript.problemDigest !== problemDigest(problem))
-        throw new AppError("caller", "transcript.problem", `${choice.transcript} was recorded for '${transcript.problem}' as it was then, not for this '${problem.definition.name}'`);
+        throw new AppError(
+          "caller",
+          "transcript.problem",
+          `${choice.transcript} was recorded for '${transcript.problem}' as it was then, not for this '${problem.definition.name}'`,
+        );
       return transcript.label;
     }
     case "agent":
@@ -41,7 +49,12 @@ function labelOf(choice: ModelChoice, problem: Problem): string {
   }
 }
 
-async function create(stores: Stores, problem: Problem, choice: ModelChoice, options: Extract<RunEvent, { type: "run.created" }>["options"]): Promise<string> {
+async function create(
+  stores: Stores,
+  problem: Problem,
+  choice: ModelChoice,
+  options: Extract<RunEvent, { type: "run.created" }>["options"],
+): Promise<string> {
   const runId = newRunId(stores.now());
   await putJson(stores.blobs, keys.problem(runId), problem);
   await putJson(stores.blobs, modelKey(runId), choice);

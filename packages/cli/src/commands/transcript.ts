@@ -11,7 +11,10 @@ const Answer = z.strictObject({ text: z.string(), model: z.string(), usage: Usag
  * `ksearch transcript`: the replies of a run by slot, so that the same search can be replayed without a model. The last
  * reply to a proposal also answers every further one, because how often a search asks depends on its timings.
  */
-export async function transcript(given: string | undefined, command: { artifactsDir: string; label?: string | undefined }): Promise<void> {
+export async function transcript(
+  given: string | undefined,
+  command: { artifactsDir: string; label?: string | undefined },
+): Promise<void> {
   const stores = openStores(command.artifactsDir, false);
   const runId = await pickRun(stores, given);
   const state = await stores.log.state(runId);
@@ -24,7 +27,14 @@ export async function transcript(given: string | undefined, command: { artifacts
   if (!first) throw new AppError("caller", "transcript.empty", `${runId} holds no reply yet`);
   const lastProposal = replies.findLast((reply) => reply.slot.startsWith("propose/"));
   const label = command.label ?? `${first.model}, ${stores.iso(state.startedAtMs).slice(0, 10)}`;
-  const head = { format: "ksearch-transcript" as const, version: 1 as const, problem: state.problem, problemDigest: state.problemDigest, label, recordedAt: stores.iso(state.startedAtMs) };
+  const head = {
+    format: "ksearch-transcript" as const,
+    version: 1 as const,
+    problem: state.problem,
+    problemDigest: state.problemDigest,
+    label,
+    recordedAt: stores.iso(state.startedAtMs),
+  };
   print(formatTranscript(head, lastProposal ? [...replies, { ...lastProposal, slot: "propose/*" }] : replies));
 }
 
@@ -32,6 +42,7 @@ export async function transcript(given: string | undefined, command: { artifacts
 function submissions(log: readonly LoggedEvent[]): { call: string; slot: string }[] {
   const seen = new Map<string, { call: string; slot: string }>();
   for (const { event } of log)
-    if (event.type === "call.submitted" && event.to === "llm" && !seen.has(event.call)) seen.set(event.call, { call: event.call, slot: event.slot });
+    if (event.type === "call.submitted" && event.to === "llm" && !seen.has(event.call))
+      seen.set(event.call, { call: event.call, slot: event.slot });
   return [...seen.values()];
 }

@@ -16,11 +16,15 @@ export function eventLine({ event }: LoggedEvent, state: RunState): string | nul
       return `world model, ${about}: ${event.edits.length} edits, ${inserted} new nodes${event.refused.length > 0 ? `, ${event.refused.length} refused` : ""}`;
     }
     case "attempt.started":
-      return paint.quiet(`lane ${laneOf(state, event.cycle)}  attempt ${event.attempt}  ${event.nodeId}: ${event.kind.replace("_", " ")}`);
+      return paint.quiet(
+        `lane ${laneOf(state, event.cycle)}  attempt ${event.attempt}  ${event.nodeId}: ${event.kind.replace("_", " ")}`,
+      );
     case "attempt.judged": {
       const best = state.best?.attempt === event.attempt ? paint.good("  ★ new best") : "";
       return event.score === null
-        ? paint.bad(`✗ attempt ${event.attempt}: ${event.status}${event.message === "" ? "" : `: ${oneLine(event.message)}`}`)
+        ? paint.bad(
+            `✗ attempt ${event.attempt}: ${event.status}${event.message === "" ? "" : `: ${oneLine(event.message)}`}`,
+          )
         : `${paint.good("✓")} attempt ${event.attempt}: ${times(event.score.value)} (${times(event.score.low)} to ${times(event.score.high)})${best}`;
     }
     case "seed.judged":
@@ -32,9 +36,14 @@ export function eventLine({ event }: LoggedEvent, state: RunState): string | nul
     case "cycle.takenOver":
       return `lane ${event.lane} takes over ${event.cycle} of a dead execution`;
     case "lane.stopped":
-      return event.error === null ? null : paint.alert(`lane ${event.lane} stopped (${event.error.who} must act): ${oneLine(event.message)}`);
+      return event.error === null
+        ? null
+        : paint.alert(`lane ${event.lane} stopped (${event.error.who} must act): ${oneLine(event.message)}`);
     case "duel.judged": {
-      const against = event.rivalId === null ? "" : ` against ${event.rivalId}${event.ratio ? `: ${event.ratio.value.toFixed(3)} times its speed` : ""}`;
+      const against =
+        event.rivalId === null
+          ? ""
+          : ` against ${event.rivalId}${event.ratio ? `: ${event.ratio.value.toFixed(3)} times its speed` : ""}`;
       return `confirmation: ${event.kernelId}${against}: ${event.status} ${times(event.score?.value ?? null)}; ${event.winner ?? "no kernel"} stands`;
     }
     case "run.paused":

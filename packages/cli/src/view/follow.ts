@@ -14,7 +14,12 @@ const refreshMs = 120;
  * Shows a run until `status` says that its execution has ended: a live screen on a terminal, a line an event on a pipe,
  * a JSON object an event with `--json`. Returns how the execution ended.
  */
-export async function follow(stores: Stores, runId: string, manner: Manner, status: () => Promise<ExecutionStatus>): Promise<ExecutionStatus> {
+export async function follow(
+  stores: Stores,
+  runId: string,
+  manner: Manner,
+  status: () => Promise<ExecutionStatus>,
+): Promise<ExecutionStatus> {
   let state: RunState | null = null;
   const recent: string[] = [];
   const live = manner === "screen" ? createLogUpdate(process.stdout, { showCursor: true }) : null;
@@ -28,7 +33,12 @@ export async function follow(stores: Stores, runId: string, manner: Manner, stat
       if (manner === "lines") print(line);
       recent.push(line);
     }
-    if (state && live) live(screen(state, stores.now(), process.stdout.columns ?? 80, recent.slice(-6)).map(fit).join("\n"));
+    if (state && live)
+      live(
+        screen(state, stores.now(), process.stdout.columns ?? 80, recent.slice(-6))
+          .map(fit)
+          .join("\n"),
+      );
     if (ended.status !== "running") {
       live?.done();
       if (ended.status === "failed") note(ended.cause);

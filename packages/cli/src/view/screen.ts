@@ -26,14 +26,18 @@ export function screen(state: RunState, nowMs: number, width: number, recent: re
   const solved = [...state.tree.nodes.values()].filter((node) => node.solution !== null).length;
   const before = curve(state).at(-2)?.best ?? null;
   const best = bestScore(state);
-  const change = best !== null && before !== null && best > before ? paint.good(` ▲ +${(best - before).toFixed(2)}`) : "";
+  const change =
+    best !== null && before !== null && best > before ? paint.good(` ▲ +${(best - before).toFixed(2)}`) : "";
   return [
     `${paint.strong(`ksearch  ${state.problem}`)}  ${paint.quiet(state.runId)}`,
     `${paint.quiet("model")}     ${label}`,
     `${paint.quiet("attempts")}  ${bar(state.judged, options.budgetAttempts, 24)} ${state.judged} of ${options.budgetAttempts}   ${paint.quiet("nodes")} ${state.tree.nodes.size - 1}, ${solved} solved`,
     `${paint.quiet("best")}      ${paint.strong(times(best))}${change}   ${sparkline(state, Math.max(8, Math.min(40, width - 40)))}`,
     `${paint.quiet("elapsed")}   ${duration(nowMs - state.startedAtMs)}   ${paint.quiet("cost")} ${dollars(state.spentMicroUsd)} ${budget}`,
-    ...Array.from({ length: state.lanes }, (_, index) => `${paint.quiet(`lane ${index + 1}`)}    ${laneLine(state, index + 1, nowMs)}`),
+    ...Array.from(
+      { length: state.lanes },
+      (_, index) => `${paint.quiet(`lane ${index + 1}`)}    ${laneLine(state, index + 1, nowMs)}`,
+    ),
     ...outsideLanes(state, nowMs),
     "",
     ...recent,
@@ -51,7 +55,9 @@ const openCall = (state: RunState, prefix: string): OpenCall | undefined =>
   [...state.calls.values()].find((call) => call.state === "submitted" && call.call.startsWith(prefix));
 
 function laneLine(state: RunState, lane: number, nowMs: number): string {
-  const cycle: Cycle | undefined = [...state.cycles.values()].find((one) => one.lane === lane && one.epoch === state.epoch);
+  const cycle: Cycle | undefined = [...state.cycles.values()].find(
+    (one) => one.lane === lane && one.epoch === state.epoch,
+  );
   if (cycle) {
     const call = openCall(state, `${cycle.cycle}/`);
     const attempt = cycle.attempts.at(-1);

@@ -1,4 +1,17 @@
-import { type Attempt, attemptName, attemptOf, draftPrompt, type DraftMaterials, type KernelId, readKernel, type RunEvent, type RunState, startAttempt, Verdict, vetKernel } from "@ksearch/domain";
+import {
+  type Attempt,
+  attemptName,
+  attemptOf,
+  type DraftMaterials,
+  draftPrompt,
+  type KernelId,
+  type RunEvent,
+  type RunState,
+  readKernel,
+  startAttempt,
+  Verdict,
+  vetKernel,
+} from "@ksearch/domain";
 import type { Deps } from "../deps.ts";
 import type { LanePayload } from "../payload.ts";
 import { getJson, keys, loadKernel, loadProblem, saveKernel } from "../store.ts";
@@ -18,7 +31,8 @@ export const draft = (deps: Deps): Step =>
       call: `${attemptName(attempt)}/draft`,
       slot: `draft/${attempt.nodeId}/${attempt.nodeAttempt}`,
       purpose: "draft",
-      prompt: async () => draftPrompt(await loadProblem(deps.blobs, runId), state, attempt, await materials(deps, state, attempt)),
+      prompt: async () =>
+        draftPrompt(await loadProblem(deps.blobs, runId), state, attempt, await materials(deps, state, attempt)),
     });
     return answer === null ? waiting(output) : { ...output, next: "vet" };
   });
@@ -34,8 +48,14 @@ async function materials(deps: Deps, state: RunState, attempt: Attempt): Promise
     previous:
       previous === null
         ? null
-        : { kernel: await kernelOf(attemptOf(state, previous).kernelId), feedback: await feedbackOf(deps, state, previous) },
-    latest: latest === null || latest === previous ? null : { attempt: latest, feedback: await feedbackOf(deps, state, latest) },
+        : {
+            kernel: await kernelOf(attemptOf(state, previous).kernelId),
+            feedback: await feedbackOf(deps, state, previous),
+          },
+    latest:
+      latest === null || latest === previous
+        ? null
+        : { attempt: latest, feedback: await feedbackOf(deps, state, latest) },
   };
 }
 
@@ -58,24 +78,44 @@ export const vet = (deps: Deps): Step =>
     const answer = await getJson(deps.blobs, keys.answer(runId, `${attemptName(attempt)}/draft`), Answer);
     const problem = await loadProblem(deps.blobs, runId);
     const { language, device } = state.options;
-    const read = readKernel(answer?.text ?? "", { definition: problem.definition.name, language, targetHardware: device });
-    if ("problem" in read) return commitDraft(deps, input, () => [drafted(attempt, null, null), unusable(attempt, "unparsable", read.problem)]);
+    const read = readKernel(answer?.text ?? "", {
+      definition: problem.definition.name,
+      language,
+      targetHardware: device,
+    });
+    if ("problem" in read)
+      return commitDraft(deps, input, () => [
+        drafted(attempt, null, null),
+        unusable(attempt, "unparsable", read.problem),
+      ]);
     const kernelId = await saveKernel(deps.blobs, runId, read.kernel);
     const refusal = vetKernel(read.kernel, problem);
-    if (refusal !== null) return commitDraft(deps, input, () => [drafted(attempt, kernelId, null), unusable(attempt, "refused", refusal)]);
+    if (refusal !== null)
+      return commitDraft(deps, input, () => [drafted(attempt, kernelId, null), unusable(attempt, "refused", refusal)]);
     return commitDraft(deps, input, (now) => {
       const twin = now.attempts[(now.byKernel.get(kernelId) ?? 0) - 1];
       if (!twin || twin.status === null || twin.status === "infra_error") return [drafted(attempt, kernelId, null)];
       const message = `the same kernel as attempt ${twin.attempt}, whose verdict holds`;
       return [
         drafted(attempt, kernelId, twin.sameAs ?? twin.attempt),
-        { type: "attempt.judged", attempt: attempt.attempt, status: twin.status, score: twin.score, callNs: twin.callNs, message },
+        {
+          type: "attempt.judged",
+          attempt: attempt.attempt,
+          status: twin.status,
+          score: twin.score,
+          callNs: twin.callNs,
+          message,
+        },
       ];
     });
   });
 
 /** Records what became of a draft, once; the next state follows from whether that judged the attempt already. */
-async function commitDraft(deps: Deps, input: LanePayload, decide: (state: RunState) => RunEvent[]): Promise<LanePayload> {
+async function commitDraft(
+  deps: Deps,
+  input: LanePayload,
+  decide: (state: RunState) => RunEvent[],
+): Promise<LanePayload> {
   const judged = await deps.log.commit(input.runId, (state) => {
     const known = attemptOf(state, input.attempt ?? 0);
     const events = known.drafted ? [] : decide(state);

@@ -1,4 +1,17 @@
-import { AppError, type KernelId, nextDuel, reportMarkdown, type RunEvent, type RunState, summarise, toSolution, Verdict, writeDocument } from "@ksearch/domain";
+import {
+  AppError,
+  fold,
+  type KernelId,
+  nextDuel,
+  type RunEvent,
+  type RunState,
+  reportMarkdown,
+  summarise,
+  toSolution,
+  Verdict,
+  writeDocument,
+} from "@ksearch/domain";
+import { bookAllLost } from "../ask.ts";
 import type { Deps } from "../deps.ts";
 import { getJson, keys, loadKernel, loadProblem, putJson } from "../store.ts";
 import { askReferee, factsOf, mostSubmissions } from "./referee.ts";
@@ -18,13 +31,19 @@ export const confirm = (deps: Deps): Step =>
     const duel = nextDuel(state);
     if (duel === null) {
       const kernelId = state.duels.at(-1)?.winner ?? null;
-      await deps.log.commit(runId, (now) => ({ events: now.confirmDone ? [] : [{ type: "best.confirmed", kernelId }], result: null }));
+      await deps.log.commit(runId, (now) => ({
+        events: now.confirmDone ? [] : [{ type: "best.confirmed", kernelId }],
+        result: null,
+      }));
       return { ...input, next: "report" };
     }
     const verdict = await duelVerdict(deps, state, duel);
     if (verdict === "again") return waiting(input);
     const event = duelEvent(duel, verdict);
-    await deps.log.commit(runId, (now) => ({ events: now.duels.length === state.duels.length ? [event] : [], result: null }));
+    await deps.log.commit(runId, (now) => ({
+      events: now.duels.length === state.duels.length ? [event] : [],
+      result: null,
+    }));
     return { ...input, next: "confirm" };
   });
 
@@ -36,12 +55,26 @@ async function duelVerdict(deps: Deps, state: RunState, { kernelId, rivalId }: P
   const kernel = await loadKernel(deps.blobs, state.runId, kernelId);
   const incumbent = rivalId === null ? null : await loadKernel(deps.blobs, state.runId, rivalId);
   try {
-    return (await askReferee(deps, state, { call, slot: "confirm", purpose: "confirm", kernel, incumbent, effort: confirmEffort })) ?? "again";
+    return (
+      (await askReferee(deps, state, {
+        call,
+        slot: "confirm",
+        purpose: "confirm",
+        kernel,
+        incumbent,
+        effort: confirmEffort,
+      })) ?? "again"
+    );
   } catch (error) {
     if (!(error instanceof AppError) || error.who !== "retry") throw error;
     const submissions = (await deps.log.state(state.runId)).calls.get(call)?.submission ?? 0;
     if (submissions % mostSubmissions !== 0) return "again";
-    throw new AppError("operator", "referee.trouble", `the referee failed ${mostSubmissions} times in a row: ${error.message}`, { cause: error });
+    throw new AppError(
+      "operator",
+      "referee.trouble",
+      `the referee failed ${mostSubmissions} times in a row: ${error.message}`,
+      { cause: error },
+    );
   }
 }
 
@@ -60,12 +93,25 @@ export const report = (deps: Deps): Step =>
     const { runId } = input;
     const before = await deps.log.state(runId);
     for (const call of before.calls.values())
-      if (call.to === "referee" && call.state === "submitted" && call.ticket !== null) await deps.referee.cancel(call.ticket);
+      if (call.to === "referee" && call.state === "submitted" && call.ticket !== null)
+        await deps.referee.cancel(call.ticket);
+    await bookAllLost(deps, runId);
     await deps.money.release(runId);
-    await deps.log.commit(runId, (state) => ({ events: state.status === "running" ? [ending(state)] : [], result: null }));
-    const state = await deps.log.state(runId);
-    await writeResult(deps, state);
-    await deps.runs.update(summarise(state, deps.iso));
+    const ended = await deps.log.state(runId);
+    const end: RunEvent[] = ended.status === "running" ? [ending(ended)] : [];
+    // The result stands before the log says that the run has ended: nobody resumes an ended run to write it.
+    await writeResult(
+      deps,
+      fold(
+        end.map((event) => ({ seq: ended.seq + 1, atMs: deps.now(), event })),
+        ended,
+      ) ?? ended,
+    );
+    await deps.log.commit(runId, (state) => ({
+      events: state.status === "running" ? [ending(state)] : [],
+      result: null,
+    }));
+    await deps.runs.update(summarise(await deps.log.state(runId), deps.iso));
     return { ...input, next: "done" };
   });
 

@@ -1,4 +1,12 @@
-import { AppError, complaintAbout, extractObject, initPrompt, type RunEvent, readDocument, seedsOf } from "@ksearch/domain";
+import {
+  AppError,
+  complaintAbout,
+  extractObject,
+  initPrompt,
+  type RunEvent,
+  readDocument,
+  seedsOf,
+} from "@ksearch/domain";
 import type { Deps } from "../deps.ts";
 import { loadKernel, loadProblem } from "../store.ts";
 import { askLlm } from "./llm.ts";
@@ -16,7 +24,11 @@ export const init = (deps: Deps): Step =>
     const { initRefusals } = state;
     if (state.cancelRequested) return { ...input, next: "report" };
     if (initRefusals.length - state.initRefusalsBefore >= mostReplies)
-      throw new AppError("operator", "llm.unusable", `${mostReplies} replies of the model were no world model (${initRefusals.at(-1)}): resume with another model`);
+      throw new AppError(
+        "operator",
+        "llm.unusable",
+        `${mostReplies} replies of the model were no world model (${initRefusals.at(-1)}): resume with another model`,
+      );
     const call = `init${initRefusals.length + 1}`;
     const answer = await askLlm(deps, state, {
       call,

@@ -1,4 +1,14 @@
-import { afterAttempt, AppError, attemptName, attemptOf, claim as claimDecision, type RunEvent, type RunState, stopped, summarise } from "@ksearch/domain";
+import {
+  AppError,
+  afterAttempt,
+  attemptName,
+  attemptOf,
+  claim as claimDecision,
+  type RunEvent,
+  type RunState,
+  stopped,
+  summarise,
+} from "@ksearch/domain";
 import type { Deps } from "../deps.ts";
 import { LanePayload } from "../payload.ts";
 import { loadKernel } from "../store.ts";
@@ -36,7 +46,14 @@ export const evaluate = (deps: Deps): Step =>
     const kernel = await loadKernel(deps.blobs, runId, attempt.kernelId);
     const slot = `evaluate/${attempt.nodeId}/${attempt.nodeAttempt}`;
     try {
-      const verdict = await askReferee(deps, state, { call, slot, purpose: "evaluate", kernel, incumbent: null, effort: 1 });
+      const verdict = await askReferee(deps, state, {
+        call,
+        slot,
+        purpose: "evaluate",
+        kernel,
+        incumbent: null,
+        effort: 1,
+      });
       if (verdict === null) return waiting(input);
       const facts = factsOf(verdict);
       await judgeOnce(deps, runId, attempt.attempt, { type: "attempt.judged", attempt: attempt.attempt, ...facts });
@@ -45,13 +62,23 @@ export const evaluate = (deps: Deps): Step =>
       const submissions = (await deps.log.state(runId)).calls.get(call)?.submission ?? 0;
       if (submissions < mostSubmissions) return waiting(input);
       const message = error.message.slice(0, 500);
-      await judgeOnce(deps, runId, attempt.attempt, { type: "attempt.judged", attempt: attempt.attempt, status: "infra_error", score: null, callNs: null, message });
+      await judgeOnce(deps, runId, attempt.attempt, {
+        type: "attempt.judged",
+        attempt: attempt.attempt,
+        status: "infra_error",
+        score: null,
+        callNs: null,
+        message,
+      });
     }
     return { ...input, next: "judge" };
   });
 
 const judgeOnce = (deps: Deps, runId: string, attempt: number, event: RunEvent): Promise<null> =>
-  deps.log.commit(runId, (state) => ({ events: attemptOf(state, attempt).status === null ? [event] : [], result: null }));
+  deps.log.commit(runId, (state) => ({
+    events: attemptOf(state, attempt).status === null ? [event] : [],
+    result: null,
+  }));
 
 /** After a judged attempt: another one in this cycle, the model's edit, or other work. */
 export const judge = (deps: Deps): Step =>

@@ -14,7 +14,11 @@ export type LlmQuestion = { call: string; slot: string; purpose: Purpose; prompt
  * Asks the model one question of a run. The prompt is stored before it is sent, once; a repeated submission sends the
  * stored one. Null: the answer is not there yet.
  */
-export async function askLlm(deps: Deps, state: RunState, { call, slot, purpose, prompt: render }: LlmQuestion): Promise<LlmAnswer | null> {
+export async function askLlm(
+  deps: Deps,
+  state: RunState,
+  { call, slot, purpose, prompt: render }: LlmQuestion,
+): Promise<LlmAnswer | null> {
   const { runId, options } = state;
   const stored = await getJson(deps.blobs, keys.prompt(runId, call), StoredPrompt);
   const prompt = stored ?? (await firstJson(deps.blobs, keys.prompt(runId, call), StoredPrompt, await render()));
@@ -33,7 +37,15 @@ export async function askLlm(deps: Deps, state: RunState, { call, slot, purpose,
     schema: Answer,
     worstMicroUsd: deps.llm.price(worst),
     submit: () =>
-      deps.llm.submit({ runId, call, slot, purpose, prompt, maxOutputTokens: options.maxOutputTokens, timeoutMs: options.llmTimeoutMs }),
+      deps.llm.submit({
+        runId,
+        call,
+        slot,
+        purpose,
+        prompt,
+        maxOutputTokens: options.maxOutputTokens,
+        timeoutMs: options.llmTimeoutMs,
+      }),
     collect: (ticket) => deps.llm.collect(ticket),
     receipt: (answer) => ({ model: answer.model, usage: answer.usage, costMicroUsd: deps.llm.price(answer.usage) }),
   });

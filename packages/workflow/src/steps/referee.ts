@@ -52,14 +52,21 @@ export async function askReferee(deps: Deps, state: RunState, question: RefereeQ
       const collected = await deps.referee.collect(ticket);
       return collected === "running" ? collected : checked(collected);
     },
-    receipt: (verdict) => ({ model: verdict.device, usage: null, costMicroUsd: deps.referee.price(verdict.usage.deviceMs) }),
+    receipt: (verdict) => ({
+      model: verdict.device,
+      usage: null,
+      costMicroUsd: deps.referee.price(verdict.usage.deviceMs),
+    }),
   });
 }
 
 /** The score, time and words of a verdict as events carry them. */
 export const factsOf = (verdict: Verdict) => ({
   status: verdict.status,
-  score: verdict.status === "passed" && verdict.score !== null ? { value: verdict.score.value, low: verdict.score.low, high: verdict.score.high } : null,
+  score:
+    verdict.status === "passed" && verdict.score !== null
+      ? { value: verdict.score.value, low: verdict.score.low, high: verdict.score.high }
+      : null,
   callNs: verdict.status === "passed" ? (verdict.aggregate?.geomeanCallNs ?? null) : null,
   message: verdict.status === "passed" ? "" : verdict.message.slice(0, 500),
 });

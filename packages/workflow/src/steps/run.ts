@@ -27,11 +27,20 @@ export const seed = (deps: Deps): Step =>
     const { seedKernelId } = state;
     if (seedKernelId === null || state.seedJudged) return { ...input, next: nextPhase(state) };
     const kernel = await loadKernel(deps.blobs, input.runId, seedKernelId);
-    const verdict = await askReferee(deps, state, { call: "seed/evaluate", slot: "seed", purpose: "seed", kernel, incumbent: null, effort: 1 });
+    const verdict = await askReferee(deps, state, {
+      call: "seed/evaluate",
+      slot: "seed",
+      purpose: "seed",
+      kernel,
+      incumbent: null,
+      effort: 1,
+    });
     if (verdict === null) return waiting(input);
     const { status, score, message } = factsOf(verdict);
     await deps.log.commit(input.runId, (now) =>
-      now.seedJudged ? { events: [], result: null } : { events: [{ type: "seed.judged", kernelId: seedKernelId, status, score, message }], result: null },
+      now.seedJudged
+        ? { events: [], result: null }
+        : { events: [{ type: "seed.judged", kernelId: seedKernelId, status, score, message }], result: null },
     );
     return { ...input, next: nextPhase(await deps.log.state(input.runId)) };
   });

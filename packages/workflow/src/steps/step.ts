@@ -13,7 +13,11 @@ const clean = (payload: object): Json => z.json().parse(JSON.parse(JSON.stringif
 function parse<T>(schema: z.ZodType<T>, input: unknown): T {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
-  throw new AppError("operator", "step.input", `a step got an input that no state of ours makes: ${z.prettifyError(parsed.error)}`);
+  throw new AppError(
+    "operator",
+    "step.input",
+    `a step got an input that no state of ours makes: ${z.prettifyError(parsed.error)}`,
+  );
 }
 
 /** `waited` in, `waitSeconds` out: the payload of a state whose answer is not there yet. */
@@ -62,12 +66,19 @@ export async function pause(deps: Deps, runId: string, error: AppError): Promise
   await deps.log.commit(runId, (state) =>
     state.status === "paused"
       ? { events: [], result: null }
-      : { events: [{ type: "run.paused", who: error.who, code: error.code, message: error.message.slice(0, 2_000) }], result: null },
+      : {
+          events: [{ type: "run.paused", who: error.who, code: error.code, message: error.message.slice(0, 2_000) }],
+          result: null,
+        },
   );
 }
 
 /** The text of a state's `error` field, which the engine fills when a Task fails. */
 export const causeOf = (raw: unknown): string => {
-  const failed = z.object({ error: z.object({ Error: z.string().optional(), Cause: z.string().optional() }) }).safeParse(raw);
-  return failed.success ? [failed.data.error.Error, failed.data.error.Cause].filter(Boolean).join(": ") : messageOf("no cause given");
+  const failed = z
+    .object({ error: z.object({ Error: z.string().optional(), Cause: z.string().optional() }) })
+    .safeParse(raw);
+  return failed.success
+    ? [failed.data.error.Error, failed.data.error.Cause].filter(Boolean).join(": ")
+    : messageOf("no cause given");
 };

@@ -1,4 +1,13 @@
-import { extractObject, type KernelId, maxNewNodes, planEdits, proposePrompt, refinePrompt, type RunEvent, type RunState } from "@ksearch/domain";
+import {
+  extractObject,
+  type KernelId,
+  maxNewNodes,
+  planEdits,
+  proposePrompt,
+  type RunEvent,
+  type RunState,
+  refinePrompt,
+} from "@ksearch/domain";
 import type { Deps } from "../deps.ts";
 import type { LanePayload } from "../payload.ts";
 import { loadKernel, loadProblem } from "../store.ts";
@@ -23,7 +32,8 @@ export const propose = (deps: Deps): Step =>
     });
     if (answer === null) return waiting(input);
     await deps.log.commit(runId, (now) => ({
-      events: now.proposal?.call === call ? [editFrom(now, answer.text, { call, purpose: "propose", nodeId: null })] : [],
+      events:
+        now.proposal?.call === call ? [editFrom(now, answer.text, { call, purpose: "propose", nodeId: null })] : [],
       result: null,
     }));
     return done(input);
@@ -54,17 +64,31 @@ export const refine = (deps: Deps): Step =>
     await deps.log.commit(runId, (now) => ({
       events:
         now.cycles.get(cycle.cycle)?.state === "closed"
-          ? [editFrom(now, answer.text, { call, purpose: "refine", nodeId: node.nodeId }), { type: "cycle.ended", cycle: cycle.cycle }]
+          ? [
+              editFrom(now, answer.text, { call, purpose: "refine", nodeId: node.nodeId }),
+              { type: "cycle.ended", cycle: cycle.cycle },
+            ]
           : [],
       result: null,
     }));
     return done(input);
   });
 
-const done = ({ runId, epoch, round, lane, left }: LanePayload): LanePayload => ({ runId, epoch, round, lane, left, next: "claim" });
+const done = ({ runId, epoch, round, lane, left }: LanePayload): LanePayload => ({
+  runId,
+  epoch,
+  round,
+  lane,
+  left,
+  next: "claim",
+});
 
 /** The edit that a reply amounts to, against the tree as it is when it is recorded. */
-function editFrom(state: RunState, reply: string, about: { call: string; purpose: "propose" | "refine"; nodeId: string | null }): RunEvent {
+function editFrom(
+  state: RunState,
+  reply: string,
+  about: { call: string; purpose: "propose" | "refine"; nodeId: string | null },
+): RunEvent {
   const { edits, refused } = planEdits(state.tree, extractObject(reply), {
     maxNewNodes: maxNewNodes(state, about.purpose),
     idPrefix: about.call.replaceAll("/", "_"),
@@ -72,4 +96,3 @@ function editFrom(state: RunState, reply: string, about: { call: string; purpose
   });
   return { type: "tree.edited", ...about, edits, refused };
 }
-
