@@ -1,4 +1,4 @@
-import { AppError, summarise } from "@ksearch/domain";
+import { AppError, type RunEvent, type RunState, summarise } from "@ksearch/domain";
 import { bookAllLost } from "@ksearch/workflow";
 import { hold, openStores } from "../local.ts";
 import { print, printJson } from "../output.ts";
@@ -11,7 +11,7 @@ export async function cancel(given: string, { artifactsDir, json }: ReadCommand)
   const runId = await pickRun(stores, given);
   const { status } = await stores.log.state(runId);
   if (status !== "running" && status !== "paused")
-    throw new AppError("caller", "run.finished", `${runId} has ${status} already`);
+    throw new AppError("caller", "run.finished", `${runId} has ${before.status} already`);
   await stores.log.commit(runId, (state) => ({
     events: state.cancelRequested ? [] : [{ type: "cancel.requested" }],
     result: null,
@@ -29,5 +29,9 @@ export async function cancel(given: string, { artifactsDir, json }: ReadCommand)
   const state = await stores.log.state(runId);
   await stores.runs.update(summarise(state, stores.iso));
   if (json) return printJson({ runId, status: state.status, requested: true });
-  print(held ? `${runId} is canceled` : `${runId} will end after the steps at hand`);
+  print(held ? `${runId} is ${state.status}` : `${runId} will end after the steps at hand`);
 }
+
+const isOpen = ({ status }: RunState): boolean => status === "running" || status === "paused";
+
+const canceled: RunEvent = { type: "run.finished", status: "canceled", reason: "the run was canceled" };

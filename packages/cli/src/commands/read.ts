@@ -25,12 +25,12 @@ export type ReadCommand = { artifactsDir: string; json: boolean };
 export async function list({ artifactsDir, json }: ReadCommand): Promise<void> {
   const stores = openStores(artifactsDir, false);
   const runs = await Promise.all((await stores.runs.list(1_000)).map((run) => upToDate(stores, run)));
-  if (json) return printJson({ runs });
+  if (json) return printJson({ runs: runs.map((run) => ({ ...run, status: statusNow(stores, run) })) });
   if (runs.length === 0) return print("no runs yet: 'ksearch run' starts one");
   const rows = runs.map((run) => [
     run.id,
     run.problem,
-    statusText(stores, run),
+    statusNow(stores, run) === "interrupted" ? paint.alert("interrupted: ksearch resume") : run.status,
     String(run.attempts),
     times(run.bestScore),
     dollars(run.costMicroUsd),
@@ -43,8 +43,9 @@ export async function list({ artifactsDir, json }: ReadCommand): Promise<void> {
 const upToDate = async (stores: Stores, run: RunSummary): Promise<RunSummary> =>
   run.endedAt === null ? summarise(await stores.log.state(run.id), stores.iso) : run;
 
-const statusText = (stores: Stores, run: RunSummary): string =>
-  run.status === "running" && !isHeld(stores, run.id) ? paint.alert("interrupted: ksearch resume") : run.status;
+/** The status in the log; `interrupted` when it says running but no process is at work (killed, or the power went). */
+const statusNow = (stores: Stores, run: RunSummary): RunSummary["status"] | "interrupted" =>
+  run.status === "running" && !isHeld(stores, run.id) ? "interrupted" : run.status;
 
 /** `ksearch show`: the whole story of a run. */
 export async function show(given: string | undefined, { artifactsDir, json }: ReadCommand): Promise<void> {

@@ -34,6 +34,9 @@ function haltOf(
   return { reason: "error", message, error: { who: "operator", code: "referee.trouble" } };
 }
 
+/** True when lanes must ask for nothing more: the run was canceled or paused. What is recorded waits for a resume. */
+export const isHalted = (state: RunState): boolean => state.cancelRequested || state.status === "paused";
+
 /** A new execution over the log. Refused for a finished run. */
 export function beginExecution(state: RunState, lanes: number): Decision<{ epoch: number }> {
   if (state.status === "succeeded" || state.status === "failed" || state.status === "canceled")
@@ -165,7 +168,7 @@ export function afterAttempt(state: RunState, cycleName: string): Decision<"agai
 
 /** After all lanes of a round have ended: another round, the confirmation, or a pause that says who must act. */
 export function closeRound(state: RunState): Decision<"again" | "confirm" | "report"> {
-  if (state.cancelRequested || state.status === "paused") return nothing("report");
+  if (isHalted(state)) return nothing("report");
   if (stopReason(state) !== null || state.stops.some((stop) => stop.reason === "budget")) return nothing("confirm");
   const failed = state.stops.filter((stop) => stop.error !== null);
   const fatal = failed.find((stop) => stop.error?.who !== "retry");

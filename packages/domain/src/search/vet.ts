@@ -1,6 +1,6 @@
 import type { Kernel } from "../kernel.ts";
 import type { Problem } from "../problem.ts";
-import { withoutComments, entryFile } from "../replies/code.ts";
+import { entryFile, withoutComments } from "../replies/code.ts";
 
 /** Things that no honest kernel needs. A short list: the referee's own guards do the real work. */
 const denied: readonly [RegExp, string][] = [

@@ -4,6 +4,7 @@ import {
   attemptOf,
   type DraftMaterials,
   draftPrompt,
+  isHalted,
   type KernelId,
   type RunEvent,
   type RunState,
@@ -27,6 +28,7 @@ export const draft = (deps: Deps): Step =>
     const output = { ...input, attempt: attempt.attempt };
     if (attempt.drafted) return { ...output, next: "vet" };
     const state = await deps.log.state(runId);
+    if (isHalted(state)) return { ...input, next: "claim" };
     const answer = await askLlm(deps, state, {
       call: `${attemptName(attempt)}/draft`,
       slot: `draft/${attempt.nodeId}/${attempt.nodeAttempt}`,

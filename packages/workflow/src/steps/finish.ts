@@ -1,6 +1,7 @@
 import {
   AppError,
   fold,
+  isHalted,
   type KernelId,
   nextDuel,
   type RunEvent,
@@ -27,7 +28,7 @@ export const confirm = (deps: Deps): Step =>
   runStep(deps, async (input) => {
     const { runId } = input;
     const state = await deps.log.state(runId);
-    if (state.confirmDone || state.cancelRequested) return { ...input, next: "report" };
+    if (state.confirmDone || isHalted(state)) return { ...input, next: "report" };
     const duel = nextDuel(state);
     if (duel === null) {
       const kernelId = state.duels.at(-1)?.winner ?? null;

@@ -3,6 +3,7 @@ import {
   complaintAbout,
   extractObject,
   initPrompt,
+  isHalted,
   type RunEvent,
   readDocument,
   seedsOf,
@@ -22,7 +23,7 @@ export const init = (deps: Deps): Step =>
     const state = await deps.log.state(runId);
     if (state.initialised) return { ...input, next: "round" };
     const { initRefusals } = state;
-    if (state.cancelRequested) return { ...input, next: "report" };
+    if (isHalted(state)) return { ...input, next: "report" };
     if (initRefusals.length - state.initRefusalsBefore >= mostReplies)
       throw new AppError(
         "operator",

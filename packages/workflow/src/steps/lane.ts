@@ -4,6 +4,7 @@ import {
   attemptName,
   attemptOf,
   claim as claimDecision,
+  isHalted,
   type RunEvent,
   type RunState,
   stopped,
@@ -41,7 +42,7 @@ export const evaluate = (deps: Deps): Step =>
     const state = await deps.log.state(runId);
     const attempt = attemptOf(state, input.attempt ?? 0);
     if (attempt.status !== null || attempt.kernelId === null) return { ...input, next: "judge" };
-    if (state.cancelRequested) return { ...input, next: "claim" };
+    if (isHalted(state)) return { ...input, next: "claim" };
     const call = `${attemptName(attempt)}/evaluate`;
     const kernel = await loadKernel(deps.blobs, runId, attempt.kernelId);
     const slot = `evaluate/${attempt.nodeId}/${attempt.nodeAttempt}`;

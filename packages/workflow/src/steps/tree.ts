@@ -1,5 +1,6 @@
 import {
   extractObject,
+  isHalted,
   type KernelId,
   maxNewNodes,
   planEdits,
@@ -20,7 +21,7 @@ export const propose = (deps: Deps): Step =>
   laneStep(deps, async (input) => {
     const { runId, call } = input;
     const state = await deps.log.state(runId);
-    if (call === undefined || state.proposal?.call !== call || state.cancelRequested) return done(input);
+    if (call === undefined || state.proposal?.call !== call || isHalted(state)) return done(input);
     const answer = await askLlm(deps, state, {
       call,
       slot: `propose/${state.proposals}`,
@@ -46,7 +47,7 @@ export const refine = (deps: Deps): Step =>
     const state = await deps.log.state(runId);
     const cycle = state.cycles.get(input.cycle ?? "");
     const node = state.tree.nodes.get(cycle?.nodeId ?? "");
-    if (cycle?.state !== "closed" || !node || state.cancelRequested) return done(input);
+    if (cycle?.state !== "closed" || !node || isHalted(state)) return done(input);
     const call = `${cycle.cycle}/refine`;
     const answer = await askLlm(deps, state, {
       call,
