@@ -14,6 +14,7 @@ export * from "./replies/json.ts";
 export * from "./report.ts";
 export * from "./search/decisions.ts";
 export * from "./search/events.ts";
+export * from "./search/fold.ts";
 export * from "./search/lanes.ts";
 export * from "./search/options.ts";
 export * from "./search/policy.ts";

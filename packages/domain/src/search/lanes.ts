@@ -69,10 +69,10 @@ function parentQuality(state: RunState, node: TreeNode): number {
   return Math.min(1, Math.log2(1 + score) / Math.log2(1 + Math.max(state.best.score, 1)));
 }
 
-function best<T>(items: readonly T[], valueOf: (item: T) => number): T | undefined {
+function best<T>(items: readonly T[], score: (item: T) => number): T | undefined {
   let top: { item: T; value: number } | undefined;
   for (const item of items) {
-    const itemValue = valueOf(item);
+    const itemValue = score(item);
     if (!top || itemValue > top.value) top = { item, value: itemValue };
   }
   return top?.item;

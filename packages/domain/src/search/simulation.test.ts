@@ -4,7 +4,8 @@ import { sampleOptions } from "../../test/samples.ts";
 import { type Simulation, simulate } from "../../test/simulator.ts";
 import { frontier, pathTo } from "../tree/node.ts";
 import { RunEvent } from "./events.ts";
-import { fold, type RunState } from "./state.ts";
+import { fold } from "./fold.ts";
+import type { RunState } from "./state.ts";
 
 /** Whole searches under many settings, dice and interleavings, some of them killed again and again. */
 const settings = fc
