@@ -5,7 +5,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from ksearch_referee.inputs import Array, InputError, Value, generate_inputs
+from ksearch_referee.failures import InputError
+from ksearch_referee.inputs import generate_inputs
+from ksearch_referee.random_values import Array
+from ksearch_referee.recipes import Value
 from ksearch_referee.wire import Definition, Workload
 
 RANDOM = {"type": "random"}

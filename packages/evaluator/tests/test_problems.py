@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from ksearch_referee.dtypes import numpy_dtype
-from ksearch_referee.inputs import Array, Value, generate_inputs
+from ksearch_referee.inputs import generate_inputs
+from ksearch_referee.random_values import Array
+from ksearch_referee.recipes import Value
 from ksearch_referee.wire import Definition, Workload
 
 REPOSITORY = Path(__file__).resolve().parents[3]

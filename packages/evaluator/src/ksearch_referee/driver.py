@@ -7,8 +7,8 @@ from typing import Any
 from ksearch_referee import contract, report
 from ksearch_referee.checking import check
 from ksearch_referee.dtypes import DtypeError
-from ksearch_referee.failures import InfraError, KernelFailure, TimeUp
-from ksearch_referee.inputs import InputError, generate_inputs
+from ksearch_referee.failures import InfraError, InputError, KernelFailure, TimeUp
+from ksearch_referee.inputs import generate_inputs
 from ksearch_referee.preparation import Workers, prepare
 from ksearch_referee.session import GenerateInputs, Session
 from ksearch_referee.static import check_device, check_kernel

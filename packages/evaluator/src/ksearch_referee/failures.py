@@ -51,3 +51,7 @@ class TimeUp(Exception):
 def rejected(guard_id: str, evidence: str) -> KernelFailure:
     """Return the failure of a kernel that broke a rule of the game."""
     return KernelFailure("rejected", evidence, guard=Guard(guard_id, "reject", evidence))
+
+
+class InputError(ValueError):
+    """A workload from which no inputs can be made; the message says what its author has to change."""
