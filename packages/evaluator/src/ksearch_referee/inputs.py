@@ -84,9 +84,8 @@ class _Draw:
         if spec["shape"] is None:
             if kind == "synthetic":
                 raise InputError(f"the input '{name}' is a scalar, and recipes make tensors: use 'scalar' or 'random'")
-            return _scalar(
-                name, source["value"] if kind == "scalar" else random_values((), dtype, self.rng).item(), dtype
-            )
+            value = source["value"] if kind == "scalar" else random_values((), dtype, self.rng).item()
+            return _scalar(name, value, dtype)
         shape = self._shape(spec["shape"])
         if kind == "scalar":
             raise InputError(f"the input '{name}' is a tensor, and a 'scalar' source fits only where the shape is null")

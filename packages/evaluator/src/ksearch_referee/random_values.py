@@ -28,6 +28,8 @@ def random_values(shape: tuple[int, ...], dtype: np.dtype[Any], rng: np.random.G
 
 
 def normal(shape: tuple[int, ...], dtype: DTypeLike, rng: np.random.Generator, scale: float = 1.0) -> Array:
+    """Floats N(0, scale²), drawn in float32 and cast."""
+
     def draw(part: Array, stream: np.random.Generator) -> None:
         part[:] = stream.standard_normal(part.size, dtype=np.float32) * np.float32(scale)
 

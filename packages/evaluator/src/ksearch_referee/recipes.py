@@ -1,6 +1,6 @@
 """Recipes: index, routing and scale tensors that stand in for captured ones which nobody has published.
 
-docs/problems.md lists them. They keep what a kernel relies on: offsets rise, page ids are distinct, a query's key exists.
+docs/problems.md lists them. They keep what a kernel relies on: offsets rise, page ids are distinct, queries have keys.
 """
 
 import math
@@ -22,8 +22,13 @@ class Workshop(Protocol):
     rng: np.random.Generator
     axes: dict[str, int]
 
-    def has_input(self, name: str) -> bool: ...
-    def input(self, name: str) -> Value: ...
+    def has_input(self, name: str) -> bool:
+        """Tell whether the problem has an input of this name."""
+        ...
+
+    def input(self, name: str) -> Value:
+        """Return the value of an input, made now if it has not been."""
+        ...
 
 
 class Call:
@@ -46,9 +51,11 @@ class Call:
         self._what = f"the input '{name}' (recipe '{recipe}')"
 
     def error(self, problem: str) -> InputError:
+        """Return, not raise, an error that names the input and its recipe."""
         return InputError(f"{self._what} {problem}")
 
     def refuse_args_beyond(self, known: frozenset[str]) -> None:
+        """Raise an InputError for an argument that the recipe would ignore."""
         if unknown := sorted(self._args.keys() - known):
             raise self.error(f"does not know the argument '{unknown[0]}'; it takes {sorted(known) or 'none'}")
 
@@ -64,12 +71,14 @@ class Call:
         return int(value)
 
     def number(self, arg: str, default: float) -> float:
+        """Return an argument that is a finite number, or the default where it is absent."""
         value = self._args.get(arg, default)
         if isinstance(value, str) or not math.isfinite(value):
             raise self.error(f"has the argument '{arg}' = {value!r}, which is not a finite number")
         return float(value)
 
     def has(self, arg: str) -> bool:
+        """Tell whether the workload gave this argument."""
         return arg in self._args
 
     def tensor(self, arg: str, shape: tuple[int, ...]) -> Array:
@@ -95,6 +104,7 @@ class Call:
         return values.astype(self.dtype)
 
     def floats(self) -> None:
+        """Raise an InputError unless the input is declared as floating-point."""
         if self.dtype.kind in "biu":
             raise self.error(f"makes floating-point values, and the input is declared as {self.dtype}")
 

@@ -53,7 +53,7 @@ def worker_environment(folder: Path) -> dict[str, str]:
         "OMP_WAIT_POLICY": "passive",
         "KMP_BLOCKTIME": "0",
         "OPENBLAS_THREAD_TIMEOUT": "20",  # spin for 2^20 cycles (0.4 ms), not 2^26
-        # Freed memory stays with the process: else a numpy reference pays page faults for its temporaries in some calls.
+        # Freed memory stays with the process: else a numpy reference pays page faults for temporaries in some calls.
         "MALLOC_MMAP_THRESHOLD_": "1000000000",
         "MALLOC_TRIM_THRESHOLD_": "1000000000",
     }
