@@ -42,17 +42,18 @@ class Answer:
 
 
 def worker_environment(folder: Path) -> dict[str, str]:
-    """Return all that a worker gets for an environment. Idle threads sleep: their spinning would disturb others."""
-    threads = str(len(os.sched_getaffinity(0)))
+    """Return all that a worker gets for an environment, the same for the kernel, the reference and the incumbent."""
     return {
         "HOME": str(folder),
         "TMPDIR": str(folder),
         "LC_ALL": "C.UTF-8",
-        "OMP_NUM_THREADS": threads,
-        "OPENBLAS_NUM_THREADS": threads,
-        "OMP_WAIT_POLICY": "passive",
+        "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))),
+        "OMP_WAIT_POLICY": "passive",  # idle threads sleep: their spinning would disturb others
         "KMP_BLOCKTIME": "0",
-        "OPENBLAS_THREAD_TIMEOUT": "20",  # spin for 2^20 cycles (0.4 ms), not 2^26
+        # On thin products numpy's BLAS is slower on two threads than on one, and 30 times slower on a busy machine: a
+        # reference that waits for its own threads would flatter every kernel (docs/decisions/0006).
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
         # Freed memory stays with the process: else a numpy reference pays page faults for temporaries in some calls.
         "MALLOC_MMAP_THRESHOLD_": "1000000000",
         "MALLOC_TRIM_THRESHOLD_": "1000000000",
