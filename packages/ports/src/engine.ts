@@ -1,7 +1,11 @@
 /** What an execution of the state machine starts from. */
 export type ExecutionInput = { readonly runId: string; readonly lanes: number };
 
-export type ExecutionStatus = { status: "running" } | { status: "succeeded" } | { status: "failed"; cause: string } | { status: "stopped" };
+export type ExecutionStatus =
+  | { status: "running" }
+  | { status: "succeeded" }
+  | { status: "failed"; cause: string }
+  | { status: "stopped" };
 
 /** Runs the state machine: Step Functions, or the same document on one machine. */
 export interface Engine {

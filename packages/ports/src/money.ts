@@ -1,6 +1,10 @@
 import type { UsageRow } from "@ksearch/domain";
 
-export type Balance = { readonly capMicroUsd: number | null; readonly reservedMicroUsd: number; readonly spentMicroUsd: number };
+export type Balance = {
+  readonly capMicroUsd: number | null;
+  readonly reservedMicroUsd: number;
+  readonly spentMicroUsd: number;
+};
 
 /** The purse of a run, in whole micro-dollars (design.md 8): worst case reserved before a call, the real cost settled after. */
 export interface Money {

@@ -82,6 +82,11 @@ async function settle<A>(
     outcome = await exchange();
   } catch (error) {
     const { who, code, message } = asAppError(error);
+    // The log first: a death between the two must not leave a call that seems lost beside a row that cost nothing.
+    await deps.log.commit(runId, () => ({
+      events: [{ type: "call.failed", call, who, code, message: message.slice(0, 2_000) }],
+      result: null,
+    }));
     await deps.money.settle(runId, {
       key: `${call}#${open.submission}`,
       to: question.to,
@@ -91,10 +96,6 @@ async function settle<A>(
       outcome: "failed",
       atMs: deps.now(),
     });
-    await deps.log.commit(runId, () => ({
-      events: [{ type: "call.failed", call, who, code, message: message.slice(0, 2_000) }],
-      result: null,
-    }));
     throw error;
   }
   if (outcome === "running") return null;

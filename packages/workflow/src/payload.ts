@@ -6,6 +6,9 @@ const run = { runId: z.string().min(1), lanes: z.int().positive() };
 export const StartInput = z.object(run);
 export type StartInput = z.infer<typeof StartInput>;
 
+/** What the way out of a broken step gets: the payload of the state that broke, whichever it was. */
+export const FailedInput = z.object({ runId: z.string().min(1), epoch: z.int().positive().optional() });
+
 /** Between the states of a run. `next` is what the following Choice reads. */
 export const RunPayload = z.object({
   ...run,

@@ -1,12 +1,33 @@
-import { type EvaluationRequest, type Problem, problemDigest, type RunEvent, type RunOptions, hardenedSettings, summarise, type Verdict } from "@ksearch/domain";
-import type { Engine, Llm, LlmRequest, Referee } from "@ksearch/ports";
-import { fileBlobs } from "@ksearch/adapters/files";
-import { localEngine } from "@ksearch/adapters/localengine";
-import { openDatabase, sqliteEvents, sqliteMoney, sqliteRuns } from "@ksearch/adapters/sqlite";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createLog, createSteps, keys, putJson, stateMachine, taskStates, waitStates } from "../src/index.ts";
+import { fileBlobs } from "@ksearch/adapters/files";
+import { localEngine } from "@ksearch/adapters/localengine";
+import { openDatabase, sqliteEvents, sqliteMoney, sqliteRuns } from "@ksearch/adapters/sqlite";
+import {
+  AppError,
+  type EvaluationRequest,
+  hardenedSettings,
+  type Kernel,
+  type Problem,
+  problemDigest,
+  type RunEvent,
+  type RunOptions,
+  summarise,
+  type Verdict,
+} from "@ksearch/domain";
+import type { Engine, Llm, LlmRequest, Referee } from "@ksearch/ports";
+import {
+  createLog,
+  createSteps,
+  keys,
+  type Ports,
+  putJson,
+  saveKernel,
+  stateMachine,
+  taskStates,
+  waitStates,
+} from "../src/index.ts";
 
 /** A small problem; the fakes never run it. */
 export const problem: Problem = {
@@ -55,7 +76,14 @@ export const node = (id: string, score = 0.5) => ({
   overall_rating_0_to_10: 5,
   confidence_0_to_1: 0.5,
   notes: "",
-  action: { title: `try ${id}`, description: "", rationale: "", difficulty_1_to_5: 2, score_0_to_1: score, expected_vs_baseline_factor: 2 },
+  action: {
+    title: `try ${id}`,
+    description: "",
+    rationale: "",
+    difficulty_1_to_5: 2,
+    score_0_to_1: score,
+    expected_vs_baseline_factor: 2,
+  },
 });
 
 export const world = (count: number): string =>
@@ -64,17 +92,24 @@ export const world = (count: number): string =>
     open_questions: [],
     decision_tree: {
       root_id: "root",
-      nodes: [{ node_id: "root", parent_id: null }, ...Array.from({ length: count }, (_, index) => node(`n${index}`, 0.9 - index / 100))],
+      nodes: [
+        { node_id: "root", parent_id: null },
+        ...Array.from({ length: count }, (_, index) => node(`n${index}`, 0.9 - index / 100)),
+      ],
     },
   });
 
 /** A kernel whose score the fake referee reads from its text. */
-export const kernelReply = (score: number, salt: string): string => `<file name="main.py">\n# score ${score} ${salt}\ndef run(x):\n    return x * 2\n</file>`;
+export const kernelReply = (score: number, salt: string): string =>
+  `<file name="main.py">\n# score ${score} ${salt}\ndef run(x):\n    return x * 2\n</file>`;
 
 export type FakeLlm = Llm & { inFlight: () => number; peak: () => number; requests: LlmRequest[] };
 
 /** Answers by `reply`, after `delayMs`; counts what is in flight. */
-export function fakeLlm(delayMs: number, reply: (request: LlmRequest, count: number) => string | Promise<string>): FakeLlm {
+export function fakeLlm(
+  delayMs: number | (() => number),
+  reply: (request: LlmRequest, count: number) => string | Promise<string>,
+): FakeLlm {
   let inFlight = 0;
   let peak = 0;
   const requests: LlmRequest[] = [];
@@ -83,12 +118,12 @@ export function fakeLlm(delayMs: number, reply: (request: LlmRequest, count: num
     inFlight: () => inFlight,
     peak: () => peak,
     async submit(request) {
-      requests.push(request);
+      const count = requests.push(request);
       inFlight += 1;
       peak = Math.max(peak, inFlight);
       try {
-        await pause(delayMs);
-        return { answer: { text: await reply(request, requests.length), model: "fake", usage } };
+        await pause(typeof delayMs === "number" ? delayMs : delayMs());
+        return { answer: { text: await reply(request, count), model: "fake", usage } };
       } finally {
         inFlight -= 1;
       }
@@ -99,20 +134,25 @@ export function fakeLlm(delayMs: number, reply: (request: LlmRequest, count: num
 }
 
 /** The usual fake model: a world of `nodes` ideas, kernels with rising scores, no refinements. */
-export const goodModel = (delayMs: number, nodes: number): FakeLlm =>
-  fakeLlm(delayMs, ({ purpose, slot }, count) => (purpose === "init" ? world(nodes) : purpose === "draft" ? kernelReply(1 + count / 100, slot) : '{"ops": []}'));
+export const goodModel = (delayMs: number | (() => number), nodes: number): FakeLlm =>
+  fakeLlm(delayMs, ({ purpose, slot }, count) =>
+    purpose === "init" ? world(nodes) : purpose === "draft" ? kernelReply(1 + count / 100, slot) : '{"ops": []}',
+  );
 
 export type FakeReferee = Referee & { requests: EvaluationRequest[] };
 
 /** Passes every kernel with the score that its text names (`# score 2.5`), after `delayMs`. */
-export function fakeReferee(delayMs: number, judge: (request: EvaluationRequest) => Verdict = verdictFor): FakeReferee {
+export function fakeReferee(
+  delayMs: number | (() => number),
+  judge: (request: EvaluationRequest, count: number) => Verdict = verdictFor,
+): FakeReferee {
   const requests: EvaluationRequest[] = [];
   return {
     requests,
     async submit(request) {
-      requests.push(request);
-      await pause(delayMs);
-      return { verdict: judge(request) };
+      const count = requests.push(request);
+      await pause(typeof delayMs === "number" ? delayMs : delayMs());
+      return { verdict: judge(request, count) };
     },
     collect: async () => "running",
     cancel: async () => undefined,
@@ -123,18 +163,30 @@ export function fakeReferee(delayMs: number, judge: (request: EvaluationRequest)
 export const verdictFor = (request: EvaluationRequest): Verdict => {
   const text = request.kernel.files[0]?.content ?? "";
   const score = Number(/score ([\d.]+)/.exec(text)?.[1] ?? 1);
-  const other = request.incumbent ? Number(/score ([\d.]+)/.exec(request.incumbent.files[0]?.content ?? "")?.[1] ?? 1) : null;
-  const ratio = other === null ? null : { value: score / other, low: (score / other) * 0.99, high: (score / other) * 1.01 };
+  const other = request.incumbent
+    ? Number(/score ([\d.]+)/.exec(request.incumbent.files[0]?.content ?? "")?.[1] ?? 1)
+    : null;
+  const ratio =
+    other === null ? null : { value: score / other, low: (score / other) * 0.99, high: (score / other) * 1.01 };
   return {
     ...common(request),
     status: "passed",
     phase: "done",
     score: { name: "geomean_speedup", value: score, low: score * 0.99, high: score * 1.01 },
-    aggregate: { geomeanSpeedup: score, meanSpeedup: score, geomeanCallNs: Math.round(1e6 / score), geomeanReferenceNs: 1_000_000, vsIncumbent: ratio },
+    aggregate: {
+      geomeanSpeedup: score,
+      meanSpeedup: score,
+      geomeanCallNs: Math.round(1e6 / score),
+      geomeanReferenceNs: 1_000_000,
+      vsIncumbent: ratio,
+    },
   };
 };
 
-export const failingVerdict = (request: EvaluationRequest, status: "compile_error" | "incorrect_numerical" | "infra_error"): Verdict => ({
+export const failingVerdict = (
+  request: EvaluationRequest,
+  status: "compile_error" | "incorrect_numerical" | "infra_error",
+): Verdict => ({
   ...common(request),
   status,
   phase: "build",
@@ -170,36 +222,99 @@ const common = (request: EvaluationRequest) => ({
 const now = (): number => Date.now();
 const iso = (ms: number): string => new Date(ms).toISOString();
 
+/** A referee that gives tickets, and answers each after it was asked so many times. */
+export function ticketReferee(polls: number, judge: (request: EvaluationRequest) => Verdict = verdictFor) {
+  const tickets = new Map<string, { request: EvaluationRequest; polls: number }>();
+  const canceled: string[] = [];
+  const referee: Referee = {
+    async submit(request) {
+      const ticket = `ticket-${tickets.size + 1}`;
+      tickets.set(ticket, { request, polls });
+      return { ticket };
+    },
+    async collect(ticket) {
+      const open = tickets.get(ticket);
+      if (!open || canceled.includes(ticket)) throw new AppError("retry", "referee.gone", `there is no ${ticket}`);
+      open.polls -= 1;
+      return open.polls > 0 ? "running" : { verdict: judge(open.request) };
+    },
+    cancel: async (ticket) => {
+      canceled.push(ticket);
+    },
+    price: () => 0,
+  };
+  return { ...referee, tickets, canceled };
+}
+
+export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), "ksearch-test-"));
+
+type Stage = {
+  llm: Llm;
+  referee: Referee;
+  folder?: string /** Changes ports on the way in. */;
+  wrap?: (ports: Ports) => Ports;
+  waitMs?: number;
+};
+
 /** Real stores in a folder of their own (a given one: as another process would find it), fake model and referee. */
-export function bench(llm: Llm, referee: Referee, folder = mkdtempSync(join(tmpdir(), "ksearch-test-"))) {
+export function bench(llm: Llm, referee: Referee, folder = temporaryFolder()) {
+  return stage({ llm, referee, folder });
+}
+
+export function stage({ llm, referee, folder = temporaryFolder(), wrap = (ports) => ports, waitMs = 20 }: Stage) {
   const database = openDatabase(join(folder, "ksearch.sqlite"));
-  const events = sqliteEvents(database);
-  const log = createLog(events, now);
-  const deps = { events, runs: sqliteRuns(database), money: sqliteMoney(database), blobs: fileBlobs(folder), llm, referee, now, iso, log };
+  const stores = {
+    events: sqliteEvents(database),
+    runs: sqliteRuns(database),
+    money: sqliteMoney(database),
+    blobs: fileBlobs(folder),
+  };
+  const ports = wrap({ ...stores, llm, referee, now, iso });
+  const deps = { ...ports, log: createLog(ports.events, now) };
   const visited: string[] = [];
+  let largestPayload = 0;
   const steps = createSteps(deps);
   const engine: Engine = localEngine({
-    definition: stateMachine({ resource: (step) => `arn:aws:lambda:us-east-1:000000000000:function:${step}`, taskTimeoutSeconds: 3600, machineTimeoutSeconds: 3600 }),
+    definition: stateMachine({
+      resource: (step) => `arn:aws:lambda:us-east-1:000000000000:function:${step}`,
+      taskTimeoutSeconds: 3600,
+      machineTimeoutSeconds: 3600,
+    }),
     tasks: Object.fromEntries(
       Object.entries(taskStates).map(([state, step]) => [
         state,
-        (input: unknown) => {
+        async (input: unknown) => {
           visited.push(state);
-          return steps[step](input);
+          const output = await steps[step](input);
+          largestPayload = Math.max(largestPayload, JSON.stringify(output).length);
+          return output;
         },
       ]),
     ),
-    waitsMs: Object.fromEntries(waitStates.map((state) => [state, 20])),
+    waitsMs: Object.fromEntries(waitStates.map((state) => [state, waitMs])),
     hold: () => ({ release: () => undefined }),
   });
-  return { ...deps, folder, engine, steps, visited };
+  return { ...deps, folder, engine, steps, visited, largestPayload: () => largestPayload };
 }
 
 export type Bench = ReturnType<typeof bench>;
 
-export async function createRun(on: Bench, runId: string, changes: Partial<RunOptions> = {}): Promise<void> {
+export async function createRun(
+  on: Bench,
+  runId: string,
+  changes: Partial<RunOptions> = {},
+  seed: Kernel | null = null,
+): Promise<void> {
+  const seedKernelId = seed === null ? null : await saveKernel(on.blobs, runId, seed);
   await putJson(on.blobs, keys.problem(runId), problem);
-  const event: RunEvent = { type: "run.created", runId, problem: problem.definition.name, problemDigest: problemDigest(problem), options: options(changes), seedKernelId: null };
+  const event: RunEvent = {
+    type: "run.created",
+    runId,
+    problem: problem.definition.name,
+    problemDigest: problemDigest(problem),
+    options: options(changes),
+    seedKernelId,
+  };
   await on.events.append(runId, 0, [event], now());
   await on.runs.create(summarise(await on.log.state(runId), iso));
 }
@@ -213,4 +328,33 @@ export async function execute(on: Bench, runId: string, lanes = 4) {
     if (status.status !== "running") return on.log.state(runId);
     await pause(5);
   }
+}
+
+/** Whether the log, read from the start by somebody else, tells the very state that the run has. */
+export async function refold(on: Bench, runId: string) {
+  return createLog(on.events, now).state(runId);
+}
+
+/** A kernel as the fake model's replies make them. */
+export const kernelOf = (score: number, salt: string): Kernel => ({
+  definition: problem.definition.name,
+  language: "python",
+  entryPoint: "main.py::run",
+  binding: "python",
+  destinationPassing: false,
+  targetHardware: ["cpu"],
+  dependencies: [],
+  files: [{ path: "main.py", content: `# score ${score} ${salt}\ndef run(x):\n    return x * 2` }],
+});
+
+/** The sum of the usage rows beside what the log says was spent: they must be one. */
+export async function accounts(on: Bench, runId: string) {
+  const rows = await on.money.rows(runId);
+  const balance = await on.money.balance(runId);
+  return {
+    rows,
+    sum: rows.reduce((total, row) => total + row.costMicroUsd, 0),
+    spent: (await on.log.state(runId)).spentMicroUsd,
+    balance,
+  };
 }

@@ -56,7 +56,7 @@ describe("Responses", () => {
     const { baseUrl } = await fakeEndpoint(responsesReply("hello", { usage: null }));
     const { usage } = await answerOf(modelAt(baseUrl, { api: "responses" }), request());
     expect(usage).toEqual({
-      inputTokens: 8,
+      inputTokens: 10,
       cachedInputTokens: 0,
       outputTokens: 2,
       reasoningTokens: 0,

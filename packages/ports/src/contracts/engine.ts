@@ -24,7 +24,10 @@ export function engineContract(make: () => Promise<{ engine: Engine; release: (f
     const { engine, release } = await make();
     const id = await engine.start({ runId: "run_a", lanes: 1 });
     release("the disk is full");
-    expect(await ended(engine, id)).toMatchObject({ status: "failed", cause: expect.stringContaining("the disk is full") });
+    expect(await ended(engine, id)).toMatchObject({
+      status: "failed",
+      cause: expect.stringContaining("the disk is full"),
+    });
   });
   test("a second execution of a busy run is refused", async () => {
     const { engine, release } = await make();

@@ -34,7 +34,9 @@ export function eventsContract(make: () => Promise<Events>): void {
   });
   test("of racing appends at one number exactly one wins", async () => {
     const events = await make();
-    const outcomes = await Promise.all(Array.from({ length: 12 }, (_, index) => events.append("run_a", 0, [round(index + 1)], 1)));
+    const outcomes = await Promise.all(
+      Array.from({ length: 12 }, (_, index) => events.append("run_a", 0, [round(index + 1)], 1)),
+    );
     expect(outcomes.filter((outcome) => outcome === "appended")).toHaveLength(1);
     expect(await events.read("run_a", 0)).toHaveLength(1);
   });

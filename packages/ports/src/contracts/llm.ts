@@ -29,12 +29,23 @@ export function llmContract(make: () => Promise<Llm>): void {
     const answer = await answerOf(await make(), sampleRequest("draft/a/1"));
     expect(answer.text).toBe("hello");
     expect(answer.model).not.toBe("");
-    for (const count of [answer.usage.inputTokens, answer.usage.cachedInputTokens, answer.usage.outputTokens, answer.usage.reasoningTokens])
+    for (const count of [
+      answer.usage.inputTokens,
+      answer.usage.cachedInputTokens,
+      answer.usage.outputTokens,
+      answer.usage.reasoningTokens,
+    ])
       expect(Number.isInteger(count) && count >= 0).toBe(true);
   });
   test("more tokens never cost less, and nothing costs a fraction of a micro-dollar", async () => {
     const llm = await make();
-    const usage = { inputTokens: 1_000, cachedInputTokens: 0, outputTokens: 1_000, reasoningTokens: 0, estimated: false };
+    const usage = {
+      inputTokens: 1_000,
+      cachedInputTokens: 0,
+      outputTokens: 1_000,
+      reasoningTokens: 0,
+      estimated: false,
+    };
     const cost = llm.price(usage);
     expect(Number.isInteger(cost) && cost >= 0).toBe(true);
     expect(llm.price({ ...usage, outputTokens: 2_000 })).toBeGreaterThanOrEqual(cost);

@@ -49,7 +49,9 @@ export function moneyContract(make: () => Promise<Money>): void {
   test("racing reservations never exceed the cap", async () => {
     const money = await make();
     await money.open("run_a", 100);
-    const outcomes = await Promise.all(Array.from({ length: 20 }, (_, index) => money.reserve("run_a", `c${index}`, 30)));
+    const outcomes = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => money.reserve("run_a", `c${index}`, 30)),
+    );
     expect(outcomes.filter((outcome) => outcome === "reserved")).toHaveLength(3);
   });
   test("release gives unsettled reservations back and keeps what was spent", async () => {

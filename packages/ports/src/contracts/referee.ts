@@ -3,7 +3,11 @@ import { expect, test } from "vitest";
 import type { Referee } from "../referee.ts";
 
 /** What every referee must do, given a request with a good kernel and one whose kernel does not build. */
-export function refereeContract(make: () => Promise<Referee>, good: EvaluationRequest, broken: EvaluationRequest): void {
+export function refereeContract(
+  make: () => Promise<Referee>,
+  good: EvaluationRequest,
+  broken: EvaluationRequest,
+): void {
   const judge = async (request: EvaluationRequest) => {
     const referee = await make();
     const submitted = await referee.submit(request);

@@ -1,6 +1,6 @@
-import { AppError, beginExecution, closeRound, openRound, type RunState, summarise } from "@ksearch/domain";
+import { AppError, beginExecution, closeRound, isHalted, openRound, type RunState, summarise } from "@ksearch/domain";
 import type { Deps } from "../deps.ts";
-import { StartInput } from "../payload.ts";
+import { FailedInput, StartInput } from "../payload.ts";
 import { loadKernel } from "../store.ts";
 import { askReferee, factsOf } from "./referee.ts";
 import { causeOf, type Json, pause, runStep, type Step, waiting } from "./step.ts";
@@ -25,6 +25,7 @@ export const seed = (deps: Deps): Step =>
   runStep(deps, async (input) => {
     const state = await deps.log.state(input.runId);
     const { seedKernelId } = state;
+    if (isHalted(state)) return { ...input, next: "report" };
     if (seedKernelId === null || state.seedJudged) return { ...input, next: nextPhase(state) };
     const kernel = await loadKernel(deps.blobs, input.runId, seedKernelId);
     const verdict = await askReferee(deps, state, {
@@ -58,7 +59,7 @@ export const openLanes = (deps: Deps): Step =>
       lane: index + 1,
       left: options.laneShare,
     }));
-    return { ...input, round, items };
+    return { ...input, round, items, next: "lanes" };
   });
 
 /** After all lanes have ended: again, confirm, or report. */
@@ -69,7 +70,10 @@ export const endRound = (deps: Deps): Step =>
 export const runFailed =
   (deps: Deps): Step =>
   async (raw): Promise<Json> => {
-    const { runId } = StartInput.pick({ runId: true }).parse(raw);
+    const { runId, epoch } = FailedInput.parse(raw);
+    const { status } = await deps.log.state(runId);
+    // Without an epoch no execution began: Prepare refused a run that has ended, and it stays as it is.
+    if (epoch === undefined && status !== "running") return { runId };
     await pause(deps, runId, new AppError("operator", "internal", `a step failed: ${causeOf(raw)}`));
     await deps.runs.update(summarise(await deps.log.state(runId), deps.iso));
     return { runId };
