@@ -1,4 +1,12 @@
-import { AppError, asAppError, type OpenCall, type Purpose, type RunState, type Usage } from "@ksearch/domain";
+import {
+  AppError,
+  asAppError,
+  type Decision,
+  type OpenCall,
+  type Purpose,
+  type RunState,
+  type Usage,
+} from "@ksearch/domain";
 import type { z } from "zod";
 import type { Deps } from "./deps.ts";
 import { firstJson, getJson, keys } from "./store.ts";
@@ -36,44 +44,29 @@ export async function ask<A>(deps: Deps, runId: string, question: Question<A>): 
   const key = `${call}#${submission}`;
   if ((await deps.money.reserve(runId, key, question.worstMicroUsd)) === "exhausted")
     throw new AppError("caller", "budget.exhausted", "the money budget does not cover another call");
-  const submitted = await deps.log.commit(
-    runId,
-    (state): { events: [SubmittedEvent] | []; result: OpenCall | undefined } => {
-      const known = state.calls.get(call);
-      if (known && known.submission >= submission) return { events: [], result: known };
-      const event: SubmittedEvent = {
-        type: "call.submitted",
-        call,
-        to: question.to,
-        purpose: question.purpose,
-        slot: question.slot,
-        submission,
-        reservedMicroUsd: question.worstMicroUsd,
-      };
-      return { events: [event], result: undefined };
-    },
-  );
-  const mine = submitted ?? (await deps.log.state(runId)).calls.get(call);
-  if (!mine) throw new AppError("operator", "log.lostCall", `the call ${call} of ${runId} vanished from the log`);
+  const mine = await deps.log.commit(runId, (state) => submit(state, question, submission, deps.now()));
   return settle(deps, runId, question, mine, question.submit);
 }
 
-type SubmittedEvent = {
-  type: "call.submitted";
-  call: string;
-  to: "llm" | "referee";
-  purpose: Purpose;
-  slot: string;
-  submission: number;
-  reservedMicroUsd: number;
-};
+/** The call as it is once this submission is told; whoever told it. */
+function submit<A>(state: RunState, question: Question<A>, submission: number, nowMs: number): Decision<Submission> {
+  const { call, to, purpose, slot, worstMicroUsd: reservedMicroUsd } = question;
+  const known = state.calls.get(call);
+  if (known && known.submission >= submission) return { events: [], result: known };
+  return {
+    events: [{ type: "call.submitted", call, to, purpose, slot, submission, reservedMicroUsd }],
+    result: { submission, submittedAtMs: nowMs },
+  };
+}
+
+type Submission = Pick<OpenCall, "submission" | "submittedAtMs">;
 
 /** Waits for one exchange with the port and records what came of it: answer, ticket, nothing yet, or failure. */
 async function settle<A>(
   deps: Deps,
   runId: string,
   question: Question<A>,
-  open: OpenCall,
+  open: Submission,
   exchange: () => Promise<{ answer: A } | { ticket: string } | "running">,
 ): Promise<A | null> {
   const { call } = question;
@@ -109,7 +102,7 @@ async function settle<A>(
   return answer;
 }
 
-async function book<A>(deps: Deps, runId: string, question: Question<A>, answer: A, open: OpenCall): Promise<void> {
+async function book<A>(deps: Deps, runId: string, question: Question<A>, answer: A, open: Submission): Promise<void> {
   const { call, to } = question;
   const { model, usage, costMicroUsd } = question.receipt(answer);
   await deps.money.settle(runId, {

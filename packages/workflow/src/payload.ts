@@ -16,6 +16,8 @@ export const RunPayload = z.object({
   round: z.int().nonnegative(),
   next: z.string().optional(),
   waitSeconds: z.int().positive().optional(),
+  /** Why the run goes straight to its report: a money budget that does not cover the next question. */
+  stopped: z.string().optional(),
   /** One entry a lane while lanes are at work. */
   items: z.array(z.unknown()).optional(),
 });

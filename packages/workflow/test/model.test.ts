@@ -307,13 +307,13 @@ describe("money", () => {
     expect(balance.reservedMicroUsd).toBe(0);
   });
 
-  test("a cap that does not cover the first question: nothing is asked, and the caller is told", async () => {
+  test("a cap that does not cover the first question: nothing is asked, and the run ends with the reason", async () => {
     const llm = goodModel(0, 4);
     const on = bench(llm, fakeReferee(0));
     await createRun(on, "run_a", { budgetMicroUsd: 10 });
     expect(await execute(on, "run_a")).toMatchObject({
-      status: "paused",
-      pause: { who: "caller", code: "budget.exhausted" },
+      status: "failed",
+      reason: expect.stringContaining("money budget"),
       spentMicroUsd: 0,
     });
     expect(llm.requests).toEqual([]);

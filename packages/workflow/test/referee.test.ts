@@ -412,3 +412,17 @@ describe("a referee that gives tickets", () => {
     expect(state.attempts.map((attempt) => attempt.status)).toEqual(Array(4).fill("passed"));
   });
 });
+
+test("a money budget that does not cover the confirmation: a success with its best so far, said to be unconfirmed", async () => {
+  const free = fakeReferee(0);
+  const referee = { ...free, price: () => (free.requests.length >= 2 ? 1_000_000 : 0) };
+  const on = bench(goodModel(0, 4), referee);
+  await createRun(on, "run_a", { lanes: 1, budgetAttempts: 2, budgetMicroUsd: 100_000 });
+  const state = await execute(on, "run_a", 1);
+  expect(state).toMatchObject({
+    status: "succeeded",
+    confirmed: null,
+    reason: expect.stringContaining("not confirmed"),
+  });
+  expect(state.best).not.toBeNull();
+});

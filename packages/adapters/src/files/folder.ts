@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { AppError, messageOf } from "@ksearch/domain";
 import { z } from "zod";
@@ -16,7 +16,7 @@ export function openFolder(path: string, create: boolean): string {
   const file = join(root, marker);
   if (isFile(root))
     throw new AppError("caller", "store.foreign", `${root} is a file, not a folder: choose another --artifacts-dir`);
-  if (!existsSync(root) || readdirSync(root).length === 0) {
+  if (!existsSync(root) || readdirSync(root).every((name) => name.startsWith(`.${marker}.`))) {
     if (!create)
       throw new AppError(
         "caller",
@@ -25,7 +25,9 @@ export function openFolder(path: string, create: boolean): string {
       );
     try {
       mkdirSync(root, { recursive: true });
-      writeFileSync(file, `${JSON.stringify({ format: "ksearch", version })}\n`);
+      const draft = join(root, `.${marker}.${process.pid}`);
+      writeFileSync(draft, `${JSON.stringify({ format: "ksearch", version })}\n`);
+      renameSync(draft, file);
     } catch (error) {
       throw new AppError(
         "caller",

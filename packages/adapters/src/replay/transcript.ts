@@ -30,9 +30,14 @@ export function parseTranscript(text: string, name: string): Transcript {
   const wrong = (number: number, what: string) =>
     new AppError("caller", "transcript.invalid", `${name}, line ${number}: ${what}`);
   const read = <T>(schema: z.ZodType<T>, { line, number }: { line: string; number: number }): T => {
-    const result = schema.safeParse(json(line));
+    const value = json(line);
+    if (value === undefined) throw wrong(number, "no JSON");
+    const result = schema.safeParse(value);
     if (result.success) return result.data;
-    throw wrong(number, z.prettifyError(result.error).replaceAll("\n", " "));
+    throw wrong(
+      number,
+      result.error.issues.map(({ path, message }) => `${path.join(".")} ${message}`.trim()).join("; "),
+    );
   };
   const [first = { line: "", number: 1 }, ...rest] = lines;
   const head = read(Head, first);
@@ -52,6 +57,6 @@ function json(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch {
-    return null;
+    return undefined;
   }
 }

@@ -11,7 +11,8 @@ CREATE TABLE IF NOT EXISTS usage (position INTEGER PRIMARY KEY, run_id TEXT NOT 
 
 /**
  * Opens (and makes) the database of facts. WAL: readers never wait for the writer, and a killed process loses nothing
- * that was committed. Throws AppError `operator` `store.corrupt` when the file is no database of ours.
+ * that was committed. Throws AppError `operator`: `store.corrupt` when the file is no database of ours, `store.closed` when
+ * it cannot be opened (locked, no permission, no folder).
  */
 export function openDatabase(path: string): DatabaseSync {
   try {
@@ -20,10 +21,14 @@ export function openDatabase(path: string): DatabaseSync {
     database.exec(schema);
     return database;
   } catch (error) {
+    const corrupt = /not a database|malformed/i.test(messageOf(error));
+    const mend = corrupt
+      ? "move it aside or restore it, or choose another --artifacts-dir"
+      : "see who holds it and to whom it belongs";
     throw new AppError(
       "operator",
-      "store.corrupt",
-      `${path} cannot be opened as ksearch's database (${messageOf(error)}): move it aside or restore it, or choose another --artifacts-dir`,
+      corrupt ? "store.corrupt" : "store.closed",
+      `${path} cannot be opened as ksearch's database (${messageOf(error)}): ${mend}`,
       { cause: error },
     );
   }

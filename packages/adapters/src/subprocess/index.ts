@@ -46,7 +46,7 @@ export function subprocessReferee({ command, env, graceMs }: SubprocessSettings)
       );
     },
     async cancel() {
-      // Nothing to cancel: submit holds the answer, and a dead process takes its referee along (stdin closes).
+      // Nothing to cancel: submit holds the answer, and `--with-parent` ends a referee whose asker died.
     },
     price: () => 0,
   };

@@ -4,7 +4,7 @@ import type { AttemptKind, LaneStopReason, RunEvent } from "./events.ts";
 import { lanesPolicy } from "./lanes.ts";
 import { type Policy, stopReason } from "./policy.ts";
 import { rngFor } from "./rng.ts";
-import { type Attempt, attemptOf, type Cycle, newAttempt, type RunState } from "./state.ts";
+import { type Attempt, attemptName, attemptOf, type Cycle, newAttempt, type RunState } from "./state.ts";
 
 /**
  * What a step decides: the events to append and the result it returns. Decisions are pure functions of the state. Whoever
@@ -166,13 +166,25 @@ export function afterAttempt(state: RunState, cycleName: string): Decision<"agai
   return { events: [{ type: "cycle.closed", cycle: cycleName, refine }], result: refine ? "refine" : "claim" };
 }
 
+/** True when a lane stopped between a draft that was paid and its verdict: another round judges it. */
+const hasUnjudgedDraft = (state: RunState): boolean =>
+  [...state.cycles.values()].some(({ attempts }) => {
+    const last = attempts.at(-1);
+    if (last === undefined) return false;
+    const attempt = attemptOf(state, last);
+    const paid = attempt.drafted || state.calls.get(`${attemptName(attempt)}/draft`)?.state === "answered";
+    return paid && attempt.status === null;
+  });
+
 /** After all lanes of a round have ended: another round, the confirmation, or a pause that says who must act. */
 export function closeRound(state: RunState): Decision<"again" | "confirm" | "report"> {
   if (isHalted(state)) return nothing("report");
-  if (stopReason(state) !== null || state.stops.some((stop) => stop.reason === "budget")) return nothing("confirm");
+  const progressed = state.judged > state.judgedAtRoundStart;
+  const spent = stopReason(state) !== null || state.stops.some((stop) => stop.reason === "budget");
+  if (spent && progressed && hasUnjudgedDraft(state)) return nothing("again");
+  if (spent) return nothing("confirm");
   const failed = state.stops.filter((stop) => stop.error !== null);
   const fatal = failed.find((stop) => stop.error?.who !== "retry");
-  const progressed = state.judged > state.judgedAtRoundStart;
   const blame = fatal ?? (progressed ? undefined : failed[0]);
   if (blame?.error) {
     const { who, code } = blame.error;

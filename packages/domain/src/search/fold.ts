@@ -1,4 +1,5 @@
 import { AppError } from "../errors.ts";
+import type { KernelId } from "../kernel.ts";
 import { applyEdit } from "../tree/edits.ts";
 import { emptyTree, frontier, newNode, rootNode, type SolutionRef, type Tree, type TreeNode } from "../tree/node.ts";
 import type { LoggedEvent, RunEvent } from "./events.ts";
@@ -186,7 +187,7 @@ function change(state: RunState, event: RunEvent, atMs: number): RunState {
         calls: without(state.calls, `${attemptName(attempt)}/draft`),
         attempts: replaced(state.attempts, { ...attempt, drafted: true, kernelId, sameAs }),
         byKernel:
-          kernelId && !state.byKernel.has(kernelId) ? with_(state.byKernel, kernelId, event.attempt) : state.byKernel,
+          kernelId && !judgedBefore(state, kernelId) ? with_(state.byKernel, kernelId, event.attempt) : state.byKernel,
       };
     }
     case "attempt.judged":
@@ -256,6 +257,12 @@ function started(state: RunState, event: Extract<RunEvent, { type: "attempt.star
     tree: patchNode(state.tree, event.nodeId, (node) => ({ attempts: [...node.attempts, event.attempt] })),
   };
 }
+
+/** True once an attempt with this kernel is known whose verdict holds; the referee's own trouble is no verdict. */
+const judgedBefore = (state: RunState, kernelId: KernelId): boolean => {
+  const known = state.byKernel.get(kernelId);
+  return known !== undefined && attemptOf(state, known).status !== "infra_error";
+};
 
 function judged(state: RunState, event: Extract<RunEvent, { type: "attempt.judged" }>, atMs: number): RunState {
   const attempt: Attempt = {

@@ -99,7 +99,7 @@ export const report = (deps: Deps): Step =>
     await bookAllLost(deps, runId);
     await deps.money.release(runId);
     const ended = await deps.log.state(runId);
-    const end: RunEvent[] = ended.status === "running" ? [ending(ended)] : [];
+    const end: RunEvent[] = ended.status === "running" ? [ending(ended, input.stopped)] : [];
     // The result stands before the log says that the run has ended: nobody resumes an ended run to write it.
     await writeResult(
       deps,
@@ -109,18 +109,20 @@ export const report = (deps: Deps): Step =>
       ) ?? ended,
     );
     await deps.log.commit(runId, (state) => ({
-      events: state.status === "running" ? [ending(state)] : [],
+      events: state.status === "running" ? [ending(state, input.stopped)] : [],
       result: null,
     }));
     await deps.runs.update(summarise(await deps.log.state(runId), deps.iso));
     return { ...input, next: "done" };
   });
 
-function ending(state: RunState): RunEvent {
+function ending(state: RunState, stopped: string | undefined): RunEvent {
   if (state.cancelRequested) return { type: "run.finished", status: "canceled", reason: "the run was canceled" };
-  const stop = state.stops.find((lane) => lane.reason !== "share")?.message ?? "nothing is left to try";
-  return state.confirmed !== null
-    ? { type: "run.finished", status: "succeeded", reason: stop }
+  const stop = stopped ?? state.stops.find((lane) => lane.reason !== "share")?.message ?? "nothing is left to try";
+  if (state.confirmed !== null) return { type: "run.finished", status: "succeeded", reason: stop };
+  const unconfirmed = state.best !== null && !state.confirmDone && state.duels.at(-1)?.winner !== null;
+  return unconfirmed
+    ? { type: "run.finished", status: "succeeded", reason: `not confirmed: ${stop}` }
     : { type: "run.finished", status: "failed", reason: `no kernel passed; ${stop}` };
 }
 

@@ -47,7 +47,10 @@ export const laneStep =
     }
   };
 
-/** A step of the run itself. An error of ours pauses the run with the message that says who must act. */
+/**
+ * A step of the run itself. An error of ours pauses the run with the message that says who must act; a money budget that
+ * does not cover the step ends the run with what it has.
+ */
 export const runStep =
   (deps: Deps, work: (input: RunPayload) => Promise<RunPayload>): Step =>
   async (raw) => {
@@ -57,6 +60,7 @@ export const runStep =
       return clean(output.next === "wait" ? output : { ...output, waitSeconds: undefined });
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
+      if (error.code === "budget.exhausted") return clean({ ...input, next: "report", stopped: error.message });
       await pause(deps, input.runId, error);
       return clean({ ...input, next: "report", waitSeconds: undefined });
     }

@@ -8,6 +8,7 @@ No measure needs root. As root (no other uid can read the interpreter on some ho
 import ctypes
 import os
 import signal
+import sys
 from pathlib import Path
 
 from ksearch_referee.worker.landlock import confine_files
@@ -41,6 +42,12 @@ def enter() -> list[str]:
         "seccomp": forbid_system_calls(libc, os.getpid()),
     }
     return [name for name, holds in applied.items() if holds]
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process (the driver) by SIGTERM when its parent dies, and end in order when it does."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def hide_from_same_user() -> None:
