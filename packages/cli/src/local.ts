@@ -80,13 +80,16 @@ export function openTranscript(path: string): Transcript {
   return parseTranscript(readText(path, "transcript"), path);
 }
 
-/** The model that a choice names. The key comes from the environment, never from an argument. */
-export function openLlm(stores: Stores, choice: ModelChoice): Llm {
+/**
+ * The model that a choice names, once there are stores; what can be checked without any is checked at once. The key comes
+ * from the environment, never from an argument.
+ */
+export function openLlm(choice: ModelChoice): (stores: Stores) => Llm {
   switch (choice.kind) {
     case "replay":
-      return replayLlm(openTranscript(choice.transcript));
+      return always(replayLlm(openTranscript(choice.transcript)));
     case "agent":
-      return agentLlm(stores.blobs);
+      return ({ blobs }) => agentLlm(blobs);
     case "openai": {
       const apiKey = process.env.OPENAI_API_KEY ?? process.env.LLM_API_KEY;
       if (!apiKey)
@@ -95,10 +98,15 @@ export function openLlm(stores: Stores, choice: ModelChoice): Llm {
           "llm.key",
           "no model key: set OPENAI_API_KEY in the environment (any text for a local endpoint), or choose --llm replay or --llm agent",
         );
-      return createOpenAiLlm({ ...choice.settings, apiKey });
+      return always(createOpenAiLlm({ ...choice.settings, apiKey }));
     }
   }
 }
+
+const always =
+  <T>(value: T) =>
+  (): T =>
+    value;
 
 /** Python of the referee: the given one, KSEARCH_REFEREE_PYTHON, or the one that `scripts/quickstart.sh` made. */
 export function refereePython(given: string | undefined): string {
@@ -125,7 +133,7 @@ const queueGraceMs = 600_000;
 
 export const openReferee = (python: string): Referee =>
   subprocessReferee({
-    command: [python, "-m", "ksearch_referee", "judge", "-"],
+    command: [python, "-m", "ksearch_referee", "judge", "-", "--with-parent"],
     env: refereeEnv(),
     graceMs: queueGraceMs,
   });

@@ -1,5 +1,6 @@
 import { AppError } from "@ksearch/domain";
 import { z } from "zod";
+import { complaints } from "./text.ts";
 
 /** Which model answers a run, kept beside it (without any key), so that `resume` asks the same one. */
 export const ModelChoice = z.discriminatedUnion("kind", [
@@ -32,6 +33,6 @@ export function parseChoice(value: unknown, where: string): ModelChoice {
   throw new AppError(
     "operator",
     "store.corrupt",
-    `${where} does not say which model answers: ${z.prettifyError(parsed.error).split("\n")[0]}`,
+    `${where} does not say which model answers: ${complaints(parsed.error)}`,
   );
 }

@@ -38,9 +38,9 @@ export const RunFlags = z.object({
   llm: z.enum(["openai", "replay", "agent"]).optional(),
   transcript: z.string().optional(),
   modelName: z.string().optional(),
-  baseUrl: z.url().optional(),
+  baseUrl: z.url({ protocol: /^https?$/, error: "an address that begins with http:// or https://" }).optional(),
   api: z.enum(["auto", "responses", "chat"]),
-  reasoningEffort: z.string().optional(),
+  reasoningEffort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh", "max"]).optional(),
   modelPrice: z.string().optional(),
 });
 export type RunFlags = z.infer<typeof RunFlags>;

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { AppError, Definition, Problem, Workload } from "@ksearch/domain";
 import { distance } from "fastest-levenshtein";
 import { z } from "zod";
-import { readJson, readText } from "./text.ts";
+import { complaints, readJson, readText } from "./text.ts";
 
 const Trace = z.object({ workload: Workload });
 
@@ -74,7 +74,7 @@ function parsedLine(line: string, path: string, index: number): unknown {
 }
 
 const invalid = (where: string, error: z.ZodError): AppError =>
-  new AppError("caller", "problem.invalid", `${where}: ${z.prettifyError(error).replaceAll("\n", " ")}`);
+  new AppError("caller", "problem.invalid", `${where}: ${complaints(error)}`);
 
 function unknownMessage(name: string, names: string[]): string {
   const near = names

@@ -24,7 +24,8 @@ export function program(): Command {
   const root = new Command("ksearch")
     .description("Makes kernels fast: an LLM drafts, a referee judges, a world model learns.")
     .version("0.1.0")
-    .showHelpAfterError("(--help shows all flags)");
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined });
 
   root
     .command("run")

@@ -4,6 +4,7 @@ import { promisify } from "node:util";
 import { AppError, messageOf } from "@ksearch/domain";
 import { z } from "zod";
 import { refereeEnv } from "./local.ts";
+import { complaints } from "./text.ts";
 
 /** What `ksearch_referee doctor` tells of this machine, as far as a search needs it. */
 const Doctor = z.looseObject({
@@ -25,17 +26,20 @@ export async function askDoctor(python: string, language: string): Promise<Docto
     throw new AppError(
       "operator",
       "referee.broken",
-      `the referee does not start (${messageOf(error).split("\n")[0]}): run scripts/quickstart.sh, which sets it up`,
+      `the referee does not start with ${python} (${lastLine(messageOf(error))}): run scripts/quickstart.sh, which sets it up, or name the right --referee-python`,
       { cause: error },
     );
   });
-  const doctor = Doctor.safeParse(parsed(stdout));
-  if (!doctor.success)
+  const json = parsed(stdout);
+  const doctor = Doctor.safeParse(json);
+  if (!doctor.success) {
+    const said = stdout.trim() === "" ? "nothing" : json === undefined ? "no JSON" : complaints(doctor.error);
     throw new AppError(
       "operator",
       "referee.broken",
-      `the referee's doctor gave something unexpected: ${z.prettifyError(doctor.error).split("\n")[0]}`,
+      `${python} is no referee's Python, or of another version: its doctor said ${said}`,
     );
+  }
   if (!doctor.data.ok)
     throw new AppError(
       "operator",
@@ -54,6 +58,8 @@ export async function askDoctor(python: string, language: string): Promise<Docto
 /** What prompts say of the machine. */
 export const machineFacts = ({ cpu, compilerVersion, compilerFlags }: Doctor): string =>
   `Processor: ${cpu}, ${availableParallelism()} cores.${compilerVersion === null ? "" : ` Compiler: ${compilerVersion}, flags ${compilerFlags.join(" ")}.`}`;
+
+const lastLine = (text: string): string => text.trim().split("\n").at(-1) ?? "";
 
 function parsed(text: string): unknown {
   try {

@@ -15,8 +15,14 @@ const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 /** A key that no output and no file may ever show. */
 export const secretKey = "sk-secret-5f1c9a7e2b";
 
-const folders: string[] = [];
+/** All that any process of this test file wrote to its two streams. */
+export const outputs: string[] = [];
+
+/** All folders of this test file. */
+export const folders: string[] = [];
+const alive = new Set<ChildProcess>();
 afterAll(() => {
+  for (const child of alive) child.kill("SIGKILL");
   for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
 });
 
@@ -26,6 +32,9 @@ export function newFolder(): string {
   folders.push(folder);
   return folder;
 }
+
+/** Compiled code that processes share: a start then takes half the time. */
+const compileCache = newFolder();
 
 export const digest = (content: string): string => createHash("sha256").update(content).digest("hex").slice(0, 16);
 
@@ -40,9 +49,17 @@ export function start(args: readonly string[], { cwd, env = {}, stdin = "" }: Pl
   const began = performance.now();
   const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", main, ...args], {
     cwd,
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, OPENAI_API_KEY: secretKey, ...env },
+    env: {
+      PATH: process.env.PATH,
+      HOME: process.env.HOME,
+      OPENAI_API_KEY: secretKey,
+      NODE_COMPILE_CACHE: compileCache,
+      ...env,
+    },
     stdio: ["pipe", "pipe", "pipe"],
   });
+  alive.add(child);
+  child.on("exit", () => alive.delete(child));
   let stdout = "";
   let stderr = "";
   child.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
@@ -55,6 +72,7 @@ export function start(args: readonly string[], { cwd, env = {}, stdin = "" }: Pl
   child.stdin?.end(stdin);
   const ended = new Promise<Ended>((resolve, reject) => {
     child.on("error", reject);
+    child.on("close", () => outputs.push(stdout, stderr));
     child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr, ms: performance.now() - began }));
   });
   return { child, ended, soFar: () => stdout };
@@ -100,17 +118,22 @@ const node = (id: string, score: number) => ({
   action: { title: `try ${id}`, difficulty_1_to_5: 2, score_0_to_1: score, expected_vs_baseline_factor: 2 },
 });
 
-const world = {
-  kernel_summary: "a vector times two",
-  open_questions: ["is it bound by memory?"],
-  decision_tree: {
-    root_id: "root",
-    nodes: [
-      { node_id: "root", parent_id: null },
-      ...Array.from({ length: 8 }, (_, index) => ({ parent_id: "root", ...node(`idea${index}`, 0.9 - index / 100) })),
-    ],
-  },
-};
+/** A world model with so many ideas, all open. */
+export const world = (ideas: number): string =>
+  JSON.stringify({
+    kernel_summary: "a vector times two",
+    open_questions: ["is it bound by memory?"],
+    decision_tree: {
+      root_id: "root",
+      nodes: [
+        { node_id: "root", parent_id: null },
+        ...Array.from({ length: ideas }, (_, index) => ({
+          parent_id: "root",
+          ...node(`idea${index}`, 0.9 - index / 100),
+        })),
+      ],
+    },
+  });
 
 /** A kernel that a real referee passes; the stand-in referee reads its score from the comment. */
 export const kernelText = (score: string, salt: string): string =>
@@ -120,7 +143,7 @@ export const kernelText = (score: string, salt: string): string =>
 export function replyTo(prompt: string): string {
   const salt = digest(prompt);
   const luck = Number.parseInt(salt.slice(0, 4), 16);
-  if (prompt.includes("write the world model of a search")) return JSON.stringify(world);
+  if (prompt.includes("write the world model of a search")) return world(8);
   if (prompt.includes("# Action to carry out"))
     return `<file name="main.py">\n${kernelText((1 + luck / 65_536).toFixed(4), salt)}</file>`;
   const refined = /Touch only '([^']+)' and nodes below it/.exec(prompt)?.[1];
@@ -139,18 +162,31 @@ export type FakeModel = {
   /** Flags that let `ksearch run` ask this model. */
   flags: string[];
 };
-type Behaviour = { delayMs?: number; respond?: (response: ServerResponse) => void };
+type Behaviour = {
+  delayMs?: number;
+  port?: number;
+  /** The reply to a prompt; null: none ever comes. */
+  say?: (prompt: string) => string | null;
+  /** Answers the request in place of a model. */
+  respond?: (response: ServerResponse) => void;
+};
 
 /** A model behind a real HTTP server on loopback that speaks Chat Completions and writes down what it was asked. */
-export async function fakeModel({ delayMs = 15, respond }: Behaviour = {}): Promise<FakeModel> {
+export async function fakeModel({
+  delayMs = 15,
+  port = 0,
+  say = replyTo,
+  respond,
+}: Behaviour = {}): Promise<FakeModel> {
   const received: Received[] = [];
   let replies = 0;
   const server = createServer(async (request, response) => {
     const body = JSON.parse(await text(request));
     const prompt: string = body.messages.map((message: { content: string }) => message.content).join("\n\n");
-    const reply = replyTo(prompt);
-    received.push({ prompt, key: request.headers.authorization ?? "", reply });
+    const reply = say(prompt);
+    received.push({ prompt, key: request.headers.authorization ?? "", reply: reply ?? "" });
     if (respond) return respond(response);
+    if (reply === null) return;
     await pause(delayMs + (Number.parseInt(digest(prompt).slice(0, 2), 16) % 10));
     replies += 1;
     response.writeHead(200, { "content-type": "application/json" });
@@ -158,7 +194,7 @@ export async function fakeModel({ delayMs = 15, respond }: Behaviour = {}): Prom
     const choices = [{ index: 0, finish_reason: "stop", message: { role: "assistant", content: reply } }];
     response.end(JSON.stringify({ id: "c", object: "chat.completion", model: "fake-1", choices, usage }));
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
   afterAll(() => {
     server.closeAllConnections();
     server.close();

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { costMicroUsd, estimateTokens, worstCaseMicroUsd } from "./budget.ts";
+import { costMicroUsd, estimateTokens, worstCaseUsage } from "./budget.ts";
 
 const usage = (inputTokens: number, cachedInputTokens: number, outputTokens: number) => ({
   inputTokens,
@@ -40,7 +40,7 @@ test("the worst case is whole and covers every answer within its bounds", () => 
       fc.double({ min: 0, max: 1, noNaN: true }),
       (text, most, input, output, part) => {
         const priced = { inputMicroUsd: input, cachedInputMicroUsd: Math.floor(input / 10), outputMicroUsd: output };
-        const worst = worstCaseMicroUsd(text, most, priced);
+        const worst = costMicroUsd(worstCaseUsage(text, most), priced);
         const sent = estimateTokens(text);
         const actual = costMicroUsd(usage(sent, Math.floor(sent * part), Math.floor(most * part)), priced);
         return Number.isInteger(worst) && Number.isInteger(actual) && actual <= worst;

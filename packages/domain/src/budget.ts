@@ -34,15 +34,11 @@ export function costMicroUsd(usage: Usage, price: ModelPrice): number {
  */
 export const estimateTokens = (text: string): number => Math.ceil(utf8ToBytes(text).length / 3);
 
-/** The most that a call can cost: what is reserved before it is sent. */
-export const worstCaseMicroUsd = (promptText: string, maxOutputTokens: number, price: ModelPrice): number =>
-  costMicroUsd(
-    {
-      inputTokens: estimateTokens(promptText),
-      cachedInputTokens: 0,
-      outputTokens: maxOutputTokens,
-      reasoningTokens: 0,
-      estimated: true,
-    },
-    price,
-  );
+/** The most that a call can use: what is reserved before it is sent. */
+export const worstCaseUsage = (promptText: string, maxOutputTokens: number): Usage => ({
+  inputTokens: estimateTokens(promptText),
+  cachedInputTokens: 0,
+  outputTokens: maxOutputTokens,
+  reasoningTokens: 0,
+  estimated: true,
+});

@@ -22,6 +22,7 @@ import {
   rngFor,
   seedsOf,
   startAttempt,
+  verdictOn,
 } from "../src/index.ts";
 import { Log, looseDocument, looseNode } from "./samples.ts";
 
@@ -97,7 +98,11 @@ export function simulate({ options, seed, passes = 0.5, kills = 0, proposes = 0.
     };
   };
 
-  function* work(cycle: string): Generator<void, "refine" | "claim" | "none"> {
+  function* work(cycle: string, isJudged: boolean): Generator<void, "refine" | "claim" | "none"> {
+    if (isJudged) {
+      const next = commit((state) => afterAttempt(state, cycle));
+      if (next !== "again") return next;
+    }
     for (;;) {
       yield;
       const started = commit((state) => startAttempt(state, cycle));
@@ -114,7 +119,7 @@ export function simulate({ options, seed, passes = 0.5, kills = 0, proposes = 0.
             type: "attempt.drafted",
             attempt,
             kernelId,
-            sameAs: (kernelId && log.state.byKernel.get(kernelId)) ?? null,
+            sameAs: (kernelId && verdictOn(log.state, kernelId)?.attempt) ?? null,
           });
         }
       }
@@ -154,7 +159,7 @@ export function simulate({ options, seed, passes = 0.5, kills = 0, proposes = 0.
       }
       const { cycle } = claimed;
       const before = log.state.judged;
-      const next = claimed.next === "refine" ? "refine" : yield* work(cycle);
+      const next = claimed.next === "refine" ? "refine" : yield* work(cycle, claimed.next === "judge");
       left -= Math.min(log.state.judged - before, left);
       const nodeId = log.state.cycles.get(cycle)?.nodeId;
       if (next !== "refine" || nodeId === undefined) continue;

@@ -10,8 +10,11 @@ export type Balance = {
 export interface Money {
   /** Gives a run its cap (null: none). Opening twice keeps the first cap. */
   open(runId: string, capMicroUsd: number | null): Promise<void>;
-  /** Idempotent by key. `exhausted`: spent + reserved + this would exceed the cap; nothing is reserved. */
-  reserve(runId: string, key: string, microUsd: number): Promise<"reserved" | "exhausted">;
+  /**
+   * Idempotent by key. `exhausted`: what is spent and this would exceed the cap. `wait`: it would with what is reserved for
+   * calls in flight, most of which comes back. In both cases nothing is reserved.
+   */
+  reserve(runId: string, key: string, microUsd: number): Promise<"reserved" | "wait" | "exhausted">;
   /** Turns the reservation of `row.key` into a usage row. The first row of a key wins. */
   settle(runId: string, row: UsageRow): Promise<void>;
   /** Gives all unsettled reservations back. */

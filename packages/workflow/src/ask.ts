@@ -27,7 +27,8 @@ export type Question<A> = {
 /**
  * Asks once and for all: a recorded answer is returned, never asked for or paid again; a ticket is collected; a
  * submission that a dead process left without an answer is booked as lost at its worst case and asked anew.
- * Null: the answer is not there yet. Throws AppError: `budget.exhausted`, or whatever the port threw (recorded first).
+ * Null: the answer is not there yet, or the money that it may cost is reserved for calls in flight. Throws AppError:
+ * `budget.exhausted`, or whatever the port threw (recorded first).
  */
 export async function ask<A>(deps: Deps, runId: string, question: Question<A>): Promise<A | null> {
   const { call, schema } = question;
@@ -37,13 +38,25 @@ export async function ask<A>(deps: Deps, runId: string, question: Question<A>): 
     if (open?.state === "submitted") await book(deps, runId, question, recorded, open);
     return recorded;
   }
+  if (open?.state === "answered")
+    throw new AppError(
+      "operator",
+      "store.corrupt",
+      `the answer to ${call} is missing from the store: restore it from a copy`,
+    );
   if (open?.state === "submitted" && open.ticket !== null)
     return settle(deps, runId, question, open, () => question.collect(open.ticket ?? ""));
   if (open?.state === "submitted") await bookLost(deps, runId, open);
   const submission = (open?.submission ?? 0) + 1;
   const key = `${call}#${submission}`;
-  if ((await deps.money.reserve(runId, key, question.worstMicroUsd)) === "exhausted")
-    throw new AppError("caller", "budget.exhausted", "the money budget does not cover another call");
+  const reserved = await deps.money.reserve(runId, key, question.worstMicroUsd);
+  if (reserved === "wait") return null;
+  if (reserved === "exhausted")
+    throw new AppError(
+      "caller",
+      "budget.exhausted",
+      `the money budget does not cover another call: it may cost up to $${(question.worstMicroUsd / 1e6).toFixed(4)}`,
+    );
   const mine = await deps.log.commit(runId, (state) => submit(state, question, submission, deps.now()));
   return settle(deps, runId, question, mine, question.submit);
 }
@@ -61,6 +74,9 @@ function submit<A>(state: RunState, question: Question<A>, submission: number, n
 
 type Submission = Pick<OpenCall, "submission" | "submittedAtMs">;
 
+/** Failures after which the provider may have billed a reply that never came: booked at their worst case. */
+const maybeBilled: ReadonlySet<string> = new Set(["llm.timeout", "llm.rubbish"]);
+
 /** Waits for one exchange with the port and records what came of it: answer, ticket, nothing yet, or failure. */
 async function settle<A>(
   deps: Deps,
@@ -75,18 +91,21 @@ async function settle<A>(
     outcome = await exchange();
   } catch (error) {
     const { who, code, message } = asAppError(error);
+    const costMicroUsd = maybeBilled.has(code) ? question.worstMicroUsd : 0;
+    const outcome = costMicroUsd > 0 ? "lost" : "failed";
     // The log first: a death between the two must not leave a call that seems lost beside a row that cost nothing.
     await deps.log.commit(runId, () => ({
-      events: [{ type: "call.failed", call, who, code, message: message.slice(0, 2_000) }],
+      events: [{ type: "call.failed", call, who, code, message: message.slice(0, 2_000), costMicroUsd }],
       result: null,
     }));
+    const key = `${call}#${open.submission}`;
     await deps.money.settle(runId, {
-      key: `${call}#${open.submission}`,
+      key,
       to: question.to,
       model: "",
       usage: null,
-      costMicroUsd: 0,
-      outcome: "failed",
+      costMicroUsd,
+      outcome,
       atMs: deps.now(),
     });
     throw error;
@@ -123,11 +142,13 @@ async function book<A>(deps: Deps, runId: string, question: Question<A>, answer:
 
 /** At the end of a run: what a dead process had submitted and nobody asks again was paid all the same. */
 export async function bookAllLost(deps: BookDeps, runId: string): Promise<void> {
-  for (const call of (await deps.log.state(runId)).calls.values())
-    if (call.state === "submitted" && call.ticket === null) await bookLost(deps, runId, call);
+  for (const call of (await deps.log.state(runId)).calls.values()) {
+    const inFlight = call.state === "submitted" && call.ticket === null;
+    if (inFlight && (await deps.blobs.get(keys.answer(runId, call.call))) === null) await bookLost(deps, runId, call);
+  }
 }
 
-type BookDeps = Pick<Deps, "money" | "log" | "now">;
+type BookDeps = Pick<Deps, "blobs" | "money" | "log" | "now">;
 
 async function bookLost(deps: BookDeps, runId: string, open: OpenCall): Promise<void> {
   const { call, to, submission, reservedMicroUsd } = open;

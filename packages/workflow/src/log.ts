@@ -1,4 +1,4 @@
-import { AppError, type Decision, fold, type RunEvent, type RunState } from "@ksearch/domain";
+import { AppError, type Decision, fold, type RunState } from "@ksearch/domain";
 import type { Events } from "@ksearch/ports";
 
 /** The log of runs as steps see it: the state now, and decisions committed to it. */
@@ -42,8 +42,3 @@ export function createLog(events: Events, now: () => number): Log {
     },
   };
 }
-
-/** A decision that appends events unless they are already told by the state. */
-export const record =
-  (...events: RunEvent[]) =>
-  (): Decision<null> => ({ events, result: null });

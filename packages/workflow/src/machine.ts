@@ -124,7 +124,7 @@ export function stateMachine({ resource, taskTimeoutSeconds, machineTimeoutSecon
   const lane: Record<string, State> = {
     Claim: task("Claim", "Claimed", "LaneFailed"),
     Claimed: choice(
-      { wait: "WaitWork", draft: "Draft", refine: "Refine", propose: "Propose", end: "LaneEnd" },
+      { wait: "WaitWork", draft: "Draft", judge: "Judge", refine: "Refine", propose: "Propose", end: "LaneEnd" },
       "LaneFailed",
     ),
     WaitWork: { Type: "Wait", SecondsPath: "$.waitSeconds", Next: "Claim" },

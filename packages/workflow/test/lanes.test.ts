@@ -112,7 +112,7 @@ describe("when nothing is free", () => {
       reason: expect.stringContaining("nothing new"),
       judged: 4,
       proposals: 3,
-      lastProposalYield: 0,
+      barrenProposals: 3,
     });
     expect(state.attempts.map((attempt) => attempt.nodeId).sort()).toEqual(["idea-1", "idea-2", "n0", "n1"]);
     expect(most).toBe(1);

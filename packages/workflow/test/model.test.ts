@@ -104,7 +104,7 @@ describe("a reply that is not what was asked for", () => {
     const on = bench(llm, fakeReferee(0));
     await createRun(on, "run_a", { lanes: 2, budgetAttempts: 100, attemptsPerNode: { base: 1, max: 1 } });
     const state = await execute(on, "run_a", 2);
-    expect(state).toMatchObject({ status: "succeeded", judged: 4, lastProposalYield: 0 });
+    expect(state).toMatchObject({ status: "succeeded", judged: 4, barrenProposals: 3 });
     expect(state.refusals.some((refusal) => refusal.call.startsWith("propose"))).toBe(true);
     expect(state.confirmed).not.toBeNull();
   });

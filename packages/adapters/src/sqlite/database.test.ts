@@ -31,7 +31,7 @@ describe("one file, two handles", () => {
     const [one, other] = [sqliteMoney(openDatabase(path)), sqliteMoney(openDatabase(path))];
     await one.open("run_a", 100);
     expect(await one.reserve("run_a", "c1", 60)).toBe("reserved");
-    expect(await other.reserve("run_a", "c2", 60)).toBe("exhausted");
+    expect(await other.reserve("run_a", "c2", 60)).toBe("wait");
     expect(await other.balance("run_a")).toMatchObject({ capMicroUsd: 100, reservedMicroUsd: 60 });
   });
 

@@ -37,7 +37,8 @@ export function sqliteMoney(database: DatabaseSync): Money {
       return transaction(database, () => {
         if (heldFor(runId, key) !== undefined || settled.get(runId, key) !== undefined) return "reserved";
         const { cap, reserved, spent } = balance(runId);
-        if (cap !== null && spent + reserved + microUsd > cap) return "exhausted";
+        if (cap !== null && spent + microUsd > cap) return "exhausted";
+        if (cap !== null && spent + reserved + microUsd > cap) return "wait";
         reserve.run(runId, key, microUsd);
         book.run(microUsd, 0, runId);
         return "reserved";

@@ -9,20 +9,16 @@ import type { ReadCommand } from "./read.ts";
 export async function cancel(given: string, { artifactsDir, json }: ReadCommand): Promise<void> {
   const stores = openStores(artifactsDir, false);
   const runId = await pickRun(stores, given);
-  const { status } = await stores.log.state(runId);
-  if (status !== "running" && status !== "paused")
-    throw new AppError("caller", "run.finished", `${runId} has ${before.status} already`);
+  const before = await stores.log.state(runId);
+  if (!isOpen(before)) throw new AppError("caller", "run.finished", `${runId} has ${before.status} already`);
   await stores.log.commit(runId, (state) => ({
-    events: state.cancelRequested ? [] : [{ type: "cancel.requested" }],
+    events: state.cancelRequested || !isOpen(state) ? [] : [{ type: "cancel.requested" }],
     result: null,
   }));
   const held = hold(stores, runId);
   if (held) {
     await bookAllLost(stores, runId);
-    await stores.log.commit(runId, () => ({
-      events: [{ type: "run.finished", status: "canceled", reason: "the run was canceled" }],
-      result: null,
-    }));
+    await stores.log.commit(runId, (state) => ({ events: isOpen(state) ? [canceled] : [], result: null }));
     await stores.money.release(runId);
     held.release();
   }

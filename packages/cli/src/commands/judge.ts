@@ -12,7 +12,7 @@ import { z } from "zod";
 import { openReferee, refereePython } from "../local.ts";
 import { columns, micros, paint, print, printJson, times } from "../output.ts";
 import { loadProblem } from "../problems.ts";
-import { readJson, readText } from "../text.ts";
+import { complaints, readJson, readText } from "../text.ts";
 
 export type JudgeCommand = {
   problems: string;
@@ -61,8 +61,7 @@ function readCandidate(file: string, problem: Problem): Kernel {
   const definition = problem.definition.name;
   if (file.endsWith(".json")) {
     const solution = Solution.safeParse(readJson(file, "solution"));
-    if (!solution.success)
-      throw new AppError("caller", "solution.invalid", `${file}: ${z.prettifyError(solution.error).split("\n")[0]}`);
+    if (!solution.success) throw new AppError("caller", "solution.invalid", `${file}: ${complaints(solution.error)}`);
     const { spec, sources } = solution.data;
     const kernel = Kernel.safeParse({
       definition: solution.data.definition,
@@ -74,8 +73,7 @@ function readCandidate(file: string, problem: Problem): Kernel {
       dependencies: spec.dependencies ?? [],
       files: sources.map(({ path, content }) => ({ path, content })),
     });
-    if (!kernel.success)
-      throw new AppError("caller", "solution.invalid", `${file}: ${z.prettifyError(kernel.error).split("\n")[0]}`);
+    if (!kernel.success) throw new AppError("caller", "solution.invalid", `${file}: ${complaints(kernel.error)}`);
     if (kernel.data.definition !== definition)
       throw new AppError(
         "caller",

@@ -10,6 +10,7 @@ import {
   treeLines,
   Verdict,
   value,
+  verdictOn,
   writeDocument,
 } from "@ksearch/domain";
 import { getJson, keys, loadKernel } from "@ksearch/workflow";
@@ -138,7 +139,7 @@ async function verdictOf(
   attempt: number | undefined,
 ): Promise<Verdict | null> {
   const duel = attempt === undefined ? state.duels.findLastIndex((one) => one.kernelId === id) : -1;
-  const first = attempt ?? state.byKernel.get(id);
+  const first = attempt ?? verdictOn(state, id)?.attempt;
   const judged = first === undefined ? undefined : state.attempts[first - 1];
   const call = duel >= 0 ? `confirm${duel + 1}/evaluate` : judged ? `${attemptName(judged)}/evaluate` : null;
   return call === null ? null : getJson(stores.blobs, keys.answer(state.runId, call), Verdict);

@@ -32,7 +32,7 @@ export async function resume(given: string | undefined, command: ResumeCommand):
   await execute(stores, {
     runId,
     lanes,
-    llm: openLlm(stores, choice),
+    llm: openLlm(choice)(stores),
     python: refereePython(command.refereePython),
     json: command.json,
   });

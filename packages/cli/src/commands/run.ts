@@ -16,17 +16,17 @@ export async function run(name: string, rawFlags: unknown, command: RunCommand):
   const choice = modelChoice(flags, pathFrom);
   const problem = loadProblem(command.problems, name);
   const label = labelOf(choice, problem);
+  const model = openLlm(choice);
   const python = refereePython(command.refereePython);
   const doctor = await askDoctor(python, flags.language);
   const stores = openStores(command.artifactsDir, true);
-  const llm = openLlm(stores, choice);
   const options = runOptions(flags, {
     deviceFacts: machineFacts(doctor),
     modelLabel: label,
     recordedReplies: choice.kind === "replay",
   });
   const runId = await create(stores, problem, choice, options);
-  await execute(stores, { runId, lanes: options.lanes, llm, python, json: command.json });
+  await execute(stores, { runId, lanes: options.lanes, llm: model(stores), python, json: command.json });
 }
 
 /** The words that screens show for where replies come from. */

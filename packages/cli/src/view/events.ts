@@ -38,7 +38,7 @@ export function eventLine({ event }: LoggedEvent, state: RunState): string | nul
     case "lane.stopped":
       return event.error === null
         ? null
-        : paint.alert(`lane ${event.lane} stopped (${event.error.who} must act): ${oneLine(event.message)}`);
+        : paint.alert(`lane ${event.lane} stopped (${whoActs[event.error.who]}): ${oneLine(event.message)}`);
     case "duel.judged": {
       const against =
         event.rivalId === null
@@ -47,7 +47,7 @@ export function eventLine({ event }: LoggedEvent, state: RunState): string | nul
       return `confirmation: ${event.kernelId}${against}: ${event.status} ${times(event.score?.value ?? null)}; ${event.winner ?? "no kernel"} stands`;
     }
     case "run.paused":
-      return paint.alert(`paused, ${event.who} must act: ${event.message}`);
+      return paint.alert(`paused, ${whoActs[event.who]}: ${event.message}`);
     case "run.finished":
       return paint.strong(`${event.status}: ${event.reason}`);
     case "cancel.requested":
@@ -66,6 +66,8 @@ export function eventLine({ event }: LoggedEvent, state: RunState): string | nul
       return null;
   }
 }
+
+const whoActs = { caller: "you must act", retry: "trying again may help", operator: "an operator must act" };
 
 const laneOf = (state: RunState, cycle: string): number | string => state.cycles.get(cycle)?.lane ?? "?";
 

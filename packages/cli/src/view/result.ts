@@ -16,7 +16,7 @@ export function resultLines(state: RunState, root: string): string[] {
       ? paint.bad(`no kernel passed in ${state.judged} attempts`)
       : `${paint.strong(`${times(score)} the reference's speed`)}  ${best}, ${state.confirmed === null ? paint.bad("not confirmed") : paint.good("confirmed on fresh seeds")}`,
     `${state.judged} attempts on ${state.lanes} lanes, ${state.callsMade.llm} model calls, ${state.callsMade.referee} evaluations, ${duration((state.endedAtMs ?? state.updatedAtMs) - state.startedAtMs)}, ${dollars(state.spentMicroUsd)}`,
-    `${folder}/  ${paint.quiet("report.md, verdict.json, solution.json, kernel/")}`,
+    `${folder}/  ${paint.quiet(best === null ? "report.md, world_model.json" : "report.md, world_model.json, solution.json, kernel/")}`,
     paint.quiet(`ksearch tree ${state.runId}   ksearch kernel ${state.runId}   ksearch show ${state.runId}`),
   ];
   return lines;

@@ -51,7 +51,9 @@ function namedFiles(reply: string, language: Language): Files | null {
   for (const tag of reply.matchAll(/(?<!`)<file\s+name\s*=\s*["']([^"'<>]{1,200})["']\s*>|<\/file>/g)) {
     if (tag[1] !== undefined) open = { name: tag[1], from: tag.index + tag[0].length };
     else if (open !== null) {
-      files.set(open.name, unwrapped(reply.slice(open.from, tag.index)));
+      const text = unwrapped(reply.slice(open.from, tag.index));
+      const isSnippet = open.name === entryFile[language] && files.has(open.name) && !definesEntry(text, language);
+      if (!isSnippet) files.set(open.name, text);
       open = null;
     }
   }

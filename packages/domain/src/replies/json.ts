@@ -1,9 +1,13 @@
+/** A reply longer than this is no world model and no edit. Characters. */
+const longestJson = 1_000_000;
+
 /**
  * The first JSON object in a reply (spec/ksearch.md 3.1): the first brace-balanced part of it that parses. Prose, fences
  * and braces of other kinds around it are tolerated. Nothing is mended: of an object that is cut off no inner one is
  * taken for the whole, so the answer is null. Every character is looked at once.
  */
 export function extractObject(reply: string): Record<string, unknown> | null {
+  if (reply.length > longestJson) return null;
   const opening = /\{(?=\s*["}])/g;
   for (let found = opening.exec(reply); found; found = opening.exec(reply)) {
     const end = closingBrace(reply, found.index);

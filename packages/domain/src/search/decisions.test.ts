@@ -139,10 +139,23 @@ test("a lane without a free node proposes, one at a time; then drafts are shared
   expect([...log.state.cycles.values()].map(({ nodeId }) => nodeId)).toEqual(["a", "a"]);
 });
 
-test("a proposal that opens nothing is not asked for again, however many nodes it brought", () => {
+test("a model that says that nothing is worth an attempt is not asked again", () => {
   const log = started([looseNode("plan", "root", { action: null })]);
   expect(take(log, 1)).toMatchObject({ next: "propose" });
-  log.append(edited("propose", [inserted("x", "plan"), inserted("y", "x")]));
+  log.append(edited("propose", []));
+  expect(take(log, 1)).toEqual({ next: "end" });
+});
+
+test("proposals that open nothing, however many nodes they bring, are asked for three times in a row", () => {
+  const log = started([looseNode("plan", "root", { action: null })]);
+  for (const [x, y] of [
+    ["a", "b"],
+    ["c", "d"],
+    ["e", "f"],
+  ] as const) {
+    expect(take(log, 1)).toMatchObject({ next: "propose" });
+    log.append(edited("propose", [inserted(x, "plan"), inserted(y, x)]));
+  }
   expect(take(log, 1)).toEqual({ next: "end" });
   expect(log.state.stops).toMatchObject([{ reason: "nothing_free" }]);
 });
@@ -391,7 +404,24 @@ test("a referee that fails thrice in a row pauses the run for its operator; a ne
     },
   ]);
   log.append(...events, ...beginExecution(log.state, 2).events);
-  expect(take(log, 1, { epoch: 2 })).toEqual({ next: "work", cycle });
+  expect(take(log, 1, { epoch: 2 })).toEqual({ next: "judge", cycle });
+});
+
+test("a cycle taken over after a judged attempt goes on with what follows it, not with another attempt", () => {
+  const log = started(["a"], { attemptsPerNode: { base: 1, max: 1 } });
+  const cycle = work(log, 1);
+  attempt(log, cycle, "incorrect_numerical");
+  log.append(...beginExecution(log.state, 1).events);
+  expect(take(log, 1, { epoch: 2 })).toEqual({ next: "judge", cycle });
+  expect(afterAttempt(log.state, cycle).result).toBe("refine");
+});
+
+test("an outage on the last attempts pauses the run instead of ending it with drafts unjudged", () => {
+  const log = started(["a"], { budgetAttempts: 1 });
+  const cycle = work(log, 1);
+  open(log, cycle);
+  log.append(stop(1, { who: "operator", code: "referee.start" }));
+  expect(closeRound(log.state)).toMatchObject({ result: "report", events: [{ type: "run.paused", who: "operator" }] });
 });
 
 const stop = (number: number, error: { who: "caller" | "retry" | "operator"; code: string } | null): RunEvent =>

@@ -4,7 +4,7 @@ import type { AttemptKind, LaneStopReason, RunEvent } from "./events.ts";
 import { lanesPolicy } from "./lanes.ts";
 import { type Policy, stopReason } from "./policy.ts";
 import { rngFor } from "./rng.ts";
-import { type Attempt, attemptName, attemptOf, type Cycle, newAttempt, type RunState } from "./state.ts";
+import { type Attempt, attemptOf, type Cycle, newAttempt, type RunState } from "./state.ts";
 
 /**
  * What a step decides: the events to append and the result it returns. Decisions are pure functions of the state. Whoever
@@ -40,7 +40,7 @@ export const isHalted = (state: RunState): boolean => state.cancelRequested || s
 /** A new execution over the log. Refused for a finished run. */
 export function beginExecution(state: RunState, lanes: number): Decision<{ epoch: number }> {
   if (state.status === "succeeded" || state.status === "failed" || state.status === "canceled")
-    throw new AppError("caller", "run.finished", `run ${state.runId} has ${state.status}: there is nothing to resume`);
+    throw new AppError("caller", "run.finished", `run ${state.runId} is ${state.status}: there is nothing to resume`);
   const epoch = state.epoch + 1;
   return { events: [{ type: "execution.started", epoch, lanes }], result: { epoch } };
 }
@@ -51,7 +51,7 @@ export function openRound(state: RunState, round: number): Decision<null> {
 
 export type Lane = { lane: number; epoch: number; round: number; left: number };
 export type Claimed =
-  | { next: "work" | "refine"; cycle: string }
+  | { next: "work" | "judge" | "refine"; cycle: string }
   | { next: "propose"; call: string }
   | { next: "wait" }
   | { next: "end" };
@@ -61,10 +61,7 @@ export type Claimed =
  * of an older execution gets nothing.
  */
 export function claim(state: RunState, lane: Lane): Decision<Claimed> {
-  const resumed = (cycle: Cycle): Claimed => ({
-    next: cycle.state === "working" ? "work" : "refine",
-    cycle: cycle.cycle,
-  });
+  const resumed = (cycle: Cycle): Claimed => ({ next: resumePoint(state, cycle), cycle: cycle.cycle });
   const ended = state.stops.some(
     (stop) => stop.lane === lane.lane && stop.epoch === lane.epoch && stop.round === lane.round,
   );
@@ -102,6 +99,13 @@ export function claim(state: RunState, lane: Lane): Decision<Claimed> {
     case "stop":
       return end(lane, move.reason, move.message);
   }
+}
+
+/** Where a cycle goes on: with an attempt, with what follows a judged one, or with the model's edit. */
+function resumePoint(state: RunState, cycle: Cycle): "work" | "judge" | "refine" {
+  if (cycle.state === "closed") return "refine";
+  const last = cycle.attempts.at(-1);
+  return last !== undefined && attemptOf(state, last).status !== null ? "judge" : "work";
 }
 
 const propose = ({ lane, epoch }: Lane, call: string): Decision<Claimed> => ({
@@ -166,14 +170,11 @@ export function afterAttempt(state: RunState, cycleName: string): Decision<"agai
   return { events: [{ type: "cycle.closed", cycle: cycleName, refine }], result: refine ? "refine" : "claim" };
 }
 
-/** True when a lane stopped between a draft that was paid and its verdict: another round judges it. */
-const hasUnjudgedDraft = (state: RunState): boolean =>
+/** True when a lane stopped in the middle of an attempt. */
+const hasOpenAttempt = (state: RunState): boolean =>
   [...state.cycles.values()].some(({ attempts }) => {
     const last = attempts.at(-1);
-    if (last === undefined) return false;
-    const attempt = attemptOf(state, last);
-    const paid = attempt.drafted || state.calls.get(`${attemptName(attempt)}/draft`)?.state === "answered";
-    return paid && attempt.status === null;
+    return last !== undefined && attemptOf(state, last).status === null;
   });
 
 /** After all lanes of a round have ended: another round, the confirmation, or a pause that says who must act. */
@@ -181,8 +182,9 @@ export function closeRound(state: RunState): Decision<"again" | "confirm" | "rep
   if (isHalted(state)) return nothing("report");
   const progressed = state.judged > state.judgedAtRoundStart;
   const spent = stopReason(state) !== null || state.stops.some((stop) => stop.reason === "budget");
-  if (spent && progressed && hasUnjudgedDraft(state)) return nothing("again");
-  if (spent) return nothing("confirm");
+  const open = hasOpenAttempt(state);
+  if (spent && open && progressed) return nothing("again");
+  if (spent && !(open && state.stops.some((stop) => stop.error !== null))) return nothing("confirm");
   const failed = state.stops.filter((stop) => stop.error !== null);
   const fatal = failed.find((stop) => stop.error?.who !== "retry");
   const blame = fatal ?? (progressed ? undefined : failed[0]);

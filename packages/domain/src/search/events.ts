@@ -80,7 +80,15 @@ const events = [
     costMicroUsd: microUsd,
     durationMs: count,
   }),
-  z.strictObject({ type: z.literal("call.failed"), call: z.string(), who: Who, code: z.string(), message: z.string() }),
+  /** `costMicroUsd`: the worst case where the provider may have billed a reply that never came, else 0. */
+  z.strictObject({
+    type: z.literal("call.failed"),
+    call: z.string(),
+    who: Who,
+    code: z.string(),
+    message: z.string(),
+    costMicroUsd: microUsd,
+  }),
   /** A process died between submitting and recording; the submission is booked at its worst case and asked anew. */
   z.strictObject({ type: z.literal("call.lost"), call: z.string(), costMicroUsd: microUsd }),
   /** A reply to init was no world model; the reason goes into the next question. */

@@ -1,8 +1,8 @@
 import { AppError } from "../errors.ts";
-import type { KernelId } from "../kernel.ts";
 import { applyEdit } from "../tree/edits.ts";
 import { emptyTree, frontier, newNode, rootNode, type SolutionRef, type Tree, type TreeNode } from "../tree/node.ts";
 import type { LoggedEvent, RunEvent } from "./events.ts";
+import { drop, type Own, patch, put, setAt } from "./owned.ts";
 import { type Attempt, attemptName, attemptOf, newAttempt, type RunState } from "./state.ts";
 
 function created(logged: LoggedEvent): RunState {
@@ -45,11 +45,10 @@ function created(logged: LoggedEvent): RunState {
     callsMade: { llm: 0, referee: 0 },
     proposals: 0,
     proposal: null,
-    lastProposalYield: null,
+    barrenProposals: 0,
     stops: [],
     spentMicroUsd: 0,
     best: null,
-    byKernel: new Map(),
     duels: [],
     confirmed: null,
     confirmDone: false,
@@ -59,21 +58,24 @@ function created(logged: LoggedEvent): RunState {
 }
 
 /** The state after one more event. Events must come in their order, without gaps. */
-export function apply(state: RunState | null, logged: LoggedEvent): RunState {
+export const apply = (state: RunState | null, logged: LoggedEvent): RunState => step(state, logged, new WeakSet());
+
+/** The state that a log describes, from nothing or going on from an earlier state. Null: an empty log. */
+export function fold(log: Iterable<LoggedEvent>, from: RunState | null = null): RunState | null {
+  const own: Own = new WeakSet();
+  let state = from;
+  for (const logged of log) state = step(state, logged, own);
+  return state;
+}
+
+function step(state: RunState | null, logged: LoggedEvent, own: Own): RunState {
   if (state === null) return created(logged);
   if (logged.seq !== state.seq + 1)
     throw new AppError("operator", "log.gap", `event ${logged.seq} follows ${state.seq} in the log of ${state.runId}`);
-  return { ...change(state, logged.event, logged.atMs), seq: logged.seq, updatedAtMs: logged.atMs };
+  return { ...change(state, logged.event, logged.atMs, own), seq: logged.seq, updatedAtMs: logged.atMs };
 }
 
-/** The state that a log describes. Null: an empty log. */
-export const fold = (log: Iterable<LoggedEvent>, from: RunState | null = null): RunState | null => {
-  let state = from;
-  for (const logged of log) state = apply(state, logged);
-  return state;
-};
-
-function change(state: RunState, event: RunEvent, atMs: number): RunState {
+function change(state: RunState, event: RunEvent, atMs: number, own: Own): RunState {
   switch (event.type) {
     case "run.created":
       throw new AppError("operator", "log.foreign", `run.created stands twice in the log of ${state.runId}`);
@@ -93,7 +95,7 @@ function change(state: RunState, event: RunEvent, atMs: number): RunState {
     case "call.submitted":
       return {
         ...state,
-        calls: with_(state.calls, event.call, {
+        calls: put(own, state.calls, event.call, {
           ...event,
           ticket: null,
           submittedAtMs: atMs,
@@ -102,23 +104,26 @@ function change(state: RunState, event: RunEvent, atMs: number): RunState {
         callsMade: { ...state.callsMade, [event.to]: state.callsMade[event.to] + 1 },
       };
     case "call.ticketed":
-      return { ...state, calls: patched(state.calls, event.call, { ticket: event.ticket }) };
+      return { ...state, calls: patch(own, state.calls, event.call, { ticket: event.ticket }) };
     case "call.answered":
-      return answered(state, event);
+      return answered(state, event, own);
     case "call.failed":
-      return { ...state, calls: patched(state.calls, event.call, { state: "failed" as const }) };
     case "call.lost":
       return {
         ...state,
-        calls: patched(state.calls, event.call, { state: "failed" as const }),
+        calls: patch(own, state.calls, event.call, { state: "failed" as const }),
         spentMicroUsd: state.spentMicroUsd + event.costMicroUsd,
       };
     case "init.refused":
-      return { ...state, calls: without(state.calls, event.call), initRefusals: [...state.initRefusals, event.reason] };
+      return {
+        ...state,
+        calls: drop(own, state.calls, event.call),
+        initRefusals: [...state.initRefusals, event.reason],
+      };
     case "tree.initialised":
       return {
         ...state,
-        calls: without(state.calls, event.call),
+        calls: drop(own, state.calls, event.call),
         initialised: true,
         tree: {
           kernelSummary: event.kernelSummary,
@@ -143,10 +148,11 @@ function change(state: RunState, event: RunEvent, atMs: number): RunState {
       const refined = event.purpose === "refine" && event.nodeId !== null ? event.nodeId : null;
       return {
         ...state,
-        calls: without(state.calls, event.call),
-        tree: refined === null ? tree : patchNode(tree, refined, (node) => ({ refinements: node.refinements + 1 })),
+        calls: drop(own, state.calls, event.call),
+        tree:
+          refined === null ? tree : patchNode(own, tree, refined, (node) => ({ refinements: node.refinements + 1 })),
         proposal: event.purpose === "propose" ? null : state.proposal,
-        lastProposalYield: event.purpose === "propose" ? opened : opened > 0 ? null : state.lastProposalYield,
+        barrenProposals: opened > 0 ? 0 : state.barrenProposals + barrenWeight(event),
         refusals: [
           ...state.refusals,
           ...event.refused.map(({ op, reason }) => ({ call: event.call, op, reason })),
@@ -154,10 +160,10 @@ function change(state: RunState, event: RunEvent, atMs: number): RunState {
       };
     }
     case "seed.judged": {
-      const judged = { ...state, seedJudged: true, calls: withoutPrefix(state.calls, "seed/") };
+      const judged = { ...state, seedJudged: true, calls: dropPrefix(own, state.calls, "seed/") };
       if (event.score === null) return judged;
       const seed: SolutionRef = { kernelId: event.kernelId, attempt: 0, score: event.score.value };
-      return { ...judged, best: seed, tree: patchNode(state.tree, state.tree.rootId, () => ({ solution: seed })) };
+      return { ...judged, best: seed, tree: patchNode(own, state.tree, state.tree.rootId, () => ({ solution: seed })) };
     }
     case "proposal.opened": {
       const { call, lane, epoch } = event;
@@ -172,40 +178,38 @@ function change(state: RunState, event: RunEvent, atMs: number): RunState {
     case "cycle.opened":
       return {
         ...state,
-        cycles: with_(state.cycles, event.cycle, { ...event, attempts: [], state: "working" as const }),
-        cyclesOpened: with_(state.cyclesOpened, event.lane, (state.cyclesOpened.get(event.lane) ?? 0) + 1),
+        cycles: put(own, state.cycles, event.cycle, { ...event, attempts: [], state: "working" as const }),
+        cyclesOpened: put(own, state.cyclesOpened, event.lane, (state.cyclesOpened.get(event.lane) ?? 0) + 1),
       };
     case "cycle.takenOver":
-      return { ...state, cycles: patched(state.cycles, event.cycle, { lane: event.lane, epoch: event.epoch }) };
+      return { ...state, cycles: patch(own, state.cycles, event.cycle, { lane: event.lane, epoch: event.epoch }) };
     case "attempt.started":
-      return started(state, event, atMs);
+      return started(state, event, atMs, own);
     case "attempt.drafted": {
       const attempt = attemptOf(state, event.attempt);
       const { kernelId, sameAs } = event;
       return {
         ...state,
-        calls: without(state.calls, `${attemptName(attempt)}/draft`),
-        attempts: replaced(state.attempts, { ...attempt, drafted: true, kernelId, sameAs }),
-        byKernel:
-          kernelId && !judgedBefore(state, kernelId) ? with_(state.byKernel, kernelId, event.attempt) : state.byKernel,
+        calls: drop(own, state.calls, `${attemptName(attempt)}/draft`),
+        attempts: replaced(own, state.attempts, { ...attempt, drafted: true, kernelId, sameAs }),
       };
     }
     case "attempt.judged":
-      return judged(state, event, atMs);
+      return judged(state, event, atMs, own);
     case "cycle.closed": {
       const cycle = state.cycles.get(event.cycle);
       const node = cycle && state.tree.nodes.get(cycle.nodeId);
       const barren = node !== undefined && node.solution === null && (cycle?.attempts.length ?? 0) > 0;
       return {
         ...state,
-        tree: barren ? patchNode(state.tree, node.nodeId, (now) => ({ failures: now.failures + 1 })) : state.tree,
+        tree: barren ? patchNode(own, state.tree, node.nodeId, (now) => ({ failures: now.failures + 1 })) : state.tree,
         cycles: event.refine
-          ? patched(state.cycles, event.cycle, { state: "closed" as const })
-          : without(state.cycles, event.cycle),
+          ? patch(own, state.cycles, event.cycle, { state: "closed" as const })
+          : drop(own, state.cycles, event.cycle),
       };
     }
     case "cycle.ended":
-      return { ...state, cycles: without(state.cycles, event.cycle) };
+      return { ...state, cycles: drop(own, state.cycles, event.cycle) };
     case "lane.stopped": {
       const { type: _, ...stop } = event;
       return { ...state, stops: [...state.stops, stop] };
@@ -215,7 +219,7 @@ function change(state: RunState, event: RunEvent, atMs: number): RunState {
       return {
         ...state,
         duels: [...state.duels, duel],
-        calls: withoutPrefix(state.calls, `confirm${state.duels.length + 1}/`),
+        calls: dropPrefix(own, state.calls, `confirm${state.duels.length + 1}/`),
       };
     }
     case "best.confirmed":
@@ -229,7 +233,14 @@ function change(state: RunState, event: RunEvent, atMs: number): RunState {
   }
 }
 
-function answered(state: RunState, event: Extract<RunEvent, { type: "call.answered" }>): RunState {
+/** Proposals that open nothing, in a row, after which the model is not asked again until something opens. */
+export const mostBarrenProposals = 3;
+
+/** How much a proposal that opened nothing counts: "nothing is worth an attempt" is an answer, a reply with faults a third of one. */
+const barrenWeight = ({ purpose, edits, refused }: Extract<RunEvent, { type: "tree.edited" }>): number =>
+  purpose !== "propose" ? 0 : edits.length === 0 && refused.length === 0 ? mostBarrenProposals : 1;
+
+function answered(state: RunState, event: Extract<RunEvent, { type: "call.answered" }>, own: Own): RunState {
   const call = state.calls.get(event.call);
   const number = attemptNumber(event.call, state);
   const attempt = number === null ? undefined : state.attempts[number - 1];
@@ -241,30 +252,36 @@ function answered(state: RunState, event: Extract<RunEvent, { type: "call.answer
   };
   return {
     ...state,
-    calls: patched(state.calls, event.call, { state: "answered" as const }),
+    calls: patch(own, state.calls, event.call, { state: "answered" as const }),
     spentMicroUsd: state.spentMicroUsd + event.costMicroUsd,
-    attempts: charged ? replaced(state.attempts, charged) : state.attempts,
+    attempts: charged ? replaced(own, state.attempts, charged) : state.attempts,
   };
 }
 
-function started(state: RunState, event: Extract<RunEvent, { type: "attempt.started" }>, atMs: number): RunState {
+function started(
+  state: RunState,
+  event: Extract<RunEvent, { type: "attempt.started" }>,
+  atMs: number,
+  own: Own,
+): RunState {
   const attempt = newAttempt(event, atMs);
   const cycle = state.cycles.get(event.cycle);
   return {
     ...state,
-    attempts: [...state.attempts, attempt],
-    cycles: cycle ? patched(state.cycles, event.cycle, { attempts: [...cycle.attempts, event.attempt] }) : state.cycles,
-    tree: patchNode(state.tree, event.nodeId, (node) => ({ attempts: [...node.attempts, event.attempt] })),
+    attempts: setAt(own, state.attempts, state.attempts.length, attempt),
+    cycles: cycle
+      ? patch(own, state.cycles, event.cycle, { attempts: [...cycle.attempts, event.attempt] })
+      : state.cycles,
+    tree: patchNode(own, state.tree, event.nodeId, (node) => ({ attempts: [...node.attempts, event.attempt] })),
   };
 }
 
-/** True once an attempt with this kernel is known whose verdict holds; the referee's own trouble is no verdict. */
-const judgedBefore = (state: RunState, kernelId: KernelId): boolean => {
-  const known = state.byKernel.get(kernelId);
-  return known !== undefined && attemptOf(state, known).status !== "infra_error";
-};
-
-function judged(state: RunState, event: Extract<RunEvent, { type: "attempt.judged" }>, atMs: number): RunState {
+function judged(
+  state: RunState,
+  event: Extract<RunEvent, { type: "attempt.judged" }>,
+  atMs: number,
+  own: Own,
+): RunState {
   const attempt: Attempt = {
     ...attemptOf(state, event.attempt),
     status: event.status,
@@ -283,13 +300,14 @@ function judged(state: RunState, event: Extract<RunEvent, { type: "attempt.judge
   const improved = better(state.best);
   return {
     ...state,
-    calls: withoutPrefix(state.calls, `${attemptName(attempt)}/`),
-    attempts: replaced(state.attempts, attempt),
+    calls: dropPrefix(own, state.calls, `${attemptName(attempt)}/`),
+    attempts: replaced(own, state.attempts, attempt),
     judged: state.judged + 1,
     lastImprovement: improved ? state.judged + 1 : state.lastImprovement,
     refereeTrouble: event.status === "infra_error" ? state.refereeTrouble + 1 : 0,
     best: improved ? found : state.best,
-    tree: node && better(node.solution) ? patchNode(state.tree, node.nodeId, () => ({ solution: found })) : state.tree,
+    tree:
+      node && better(node.solution) ? patchNode(own, state.tree, node.nodeId, () => ({ solution: found })) : state.tree,
   };
 }
 
@@ -299,27 +317,13 @@ const attemptNumber = (call: string, state: RunState): number | null => {
   return number !== null && number <= state.attempts.length ? number : null;
 };
 
-const with_ = <K, V>(map: ReadonlyMap<K, V>, key: K, value: V): ReadonlyMap<K, V> => new Map(map).set(key, value);
+const dropPrefix = <V>(own: Own, map: ReadonlyMap<string, V>, prefix: string): ReadonlyMap<string, V> =>
+  [...map.keys()].filter((key) => key.startsWith(prefix)).reduce((left, key) => drop(own, left, key), map);
 
-const without = <K, V>(map: ReadonlyMap<K, V>, key: K): ReadonlyMap<K, V> => {
-  if (!map.has(key)) return map;
-  const copy = new Map(map);
-  copy.delete(key);
-  return copy;
-};
+const replaced = (own: Own, attempts: readonly Attempt[], attempt: Attempt): readonly Attempt[] =>
+  setAt(own, attempts, attempt.attempt - 1, attempt);
 
-const withoutPrefix = <V>(map: ReadonlyMap<string, V>, prefix: string): ReadonlyMap<string, V> =>
-  [...map.keys()].filter((key) => key.startsWith(prefix)).reduce(without, map);
-
-const patched = <K, V extends object>(map: ReadonlyMap<K, V>, key: K, patch: Partial<V>): ReadonlyMap<K, V> => {
-  const value = map.get(key);
-  return value ? with_(map, key, { ...value, ...patch }) : map;
-};
-
-const replaced = (attempts: readonly Attempt[], attempt: Attempt): Attempt[] =>
-  attempts.with(attempt.attempt - 1, attempt);
-
-const patchNode = (tree: Tree, nodeId: string, patch: (node: TreeNode) => Partial<TreeNode>): Tree => {
+const patchNode = (own: Own, tree: Tree, nodeId: string, change: (node: TreeNode) => Partial<TreeNode>): Tree => {
   const node = tree.nodes.get(nodeId);
-  return node ? { ...tree, nodes: with_(tree.nodes, nodeId, { ...node, ...patch(node) }) } : tree;
+  return node ? { ...tree, nodes: patch(own, tree.nodes, nodeId, change(node)) } : tree;
 };

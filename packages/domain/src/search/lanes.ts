@@ -1,4 +1,5 @@
 import { frontier, type TreeNode } from "../tree/node.ts";
+import { mostBarrenProposals } from "./fold.ts";
 import type { Policy } from "./policy.ts";
 import type { RunState } from "./state.ts";
 
@@ -18,7 +19,7 @@ export const lanesPolicy: Policy = {
     const free = frontier(state.tree).filter((node) => !claimed.has(node.nodeId) && node.attempts.length < max);
     const pick = best(free, (node) => value(state, node, claimed) + weights.jitter * rng());
     if (pick) return { do: "work", nodeId: pick.nodeId };
-    if (state.proposal === null && state.lastProposalYield !== 0) return { do: "propose" };
+    if (state.proposal === null && state.barrenProposals < mostBarrenProposals) return { do: "propose" };
     const shared = [...claimed]
       .flatMap((nodeId) => state.tree.nodes.get(nodeId) ?? [])
       .filter((node) => node.attempts.length < base);

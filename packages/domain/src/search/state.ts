@@ -110,13 +110,12 @@ export type RunState = {
   readonly proposals: number;
   /** The proposal at work, if any: at most one, so that lanes do not pay for the same ideas. */
   readonly proposal: { readonly call: string; readonly lane: number; readonly epoch: number } | null;
-  /** Open actions that the latest proposal brought; null before the first. 0: do not ask again until a refinement opens some. */
-  readonly lastProposalYield: number | null;
+  /** Proposals in a row that opened nothing, see `mostBarrenProposals`. */
+  readonly barrenProposals: number;
   readonly stops: readonly LaneStop[];
   readonly spentMicroUsd: number;
   /** Best by the search's own score, before confirmation. */
   readonly best: SolutionRef | null;
-  readonly byKernel: ReadonlyMap<KernelId, number>;
   readonly duels: readonly Duel[];
   readonly confirmed: KernelId | null;
   readonly confirmDone: boolean;
@@ -154,3 +153,9 @@ export function attemptOf(state: RunState, number: number): Attempt {
     throw new AppError("operator", "log.unknownAttempt", `the log of ${state.runId} has no attempt ${number}`);
   return attempt;
 }
+
+/** The first attempt with a kernel whose verdict holds; the referee's own trouble is no verdict. */
+export const verdictOn = (state: RunState, kernelId: KernelId): Attempt | undefined =>
+  state.attempts.find(
+    (attempt) => attempt.kernelId === kernelId && attempt.status !== null && attempt.status !== "infra_error",
+  );

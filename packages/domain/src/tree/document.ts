@@ -153,6 +153,9 @@ const spelled = (id: unknown): string | null =>
 const freeName = (name: string, taken: ReadonlySet<unknown>): string =>
   taken.has(name) ? freeName(`${name}x`, taken) : name;
 
+/** Nodes that a document may bring; a search works on a few hundred. */
+const mostNodes = 1_000;
+
 export type ReadDocument = { tree: Tree; repairs: string[] };
 
 /** Reads a world-model document. Null: the value is not one at all (no `decision_tree.nodes` list). */
@@ -161,14 +164,17 @@ export function readDocument(value: unknown): ReadDocument | null {
   if (!parsed.success) return null;
   const { kernel_summary, open_questions, decision_tree } = parsed.data;
   const repairs: Repairs = [];
+  const given = decision_tree.nodes.slice(0, mostNodes);
+  if (given.length < decision_tree.nodes.length)
+    repairs.push(`${decision_tree.nodes.length} nodes: those after the first ${mostNodes} are left out`);
   const rootId =
     typeof decision_tree.root_id === "string" && decision_tree.root_id !== "" ? decision_tree.root_id : "root";
-  const rawRoot = decision_tree.nodes.find((node) => node.node_id === rootId);
-  const taken = new Set<unknown>(decision_tree.nodes.map((raw) => raw.node_id));
+  const rawRoot = given.find((node) => node.node_id === rootId);
+  const taken = new Set<unknown>(given.map((raw) => raw.node_id));
   const seeds = new Map<string, NodeSeed>();
   /** Ids as the document spells them, and what they became: children name their parents by the former. */
   const names = new Map<string | null, string>();
-  decision_tree.nodes.forEach((raw, index) => {
+  given.forEach((raw, index) => {
     if (raw === rawRoot) return;
     const parentId = spelled(raw.parent_id);
     const seed = readNode(raw, freeName(`n${index}`, taken), parentId ?? rootId, repairs);

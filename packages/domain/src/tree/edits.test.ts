@@ -56,14 +56,14 @@ test("an insert adds an open node", () => {
   });
 });
 
-test("a missing, taken or impossible id becomes a fresh one", () => {
-  const tree = after([
-    insert("a", "one"),
-    insert("a", "two", { node_id: "b" }),
-    insert("a", "three", { node_id: "no id!" }),
-  ]);
-  expect([...tree.nodes.keys()].slice(-3)).toEqual(["new_1", "new_2", "new_3"]);
-  expect(tree.nodes.get("b")?.parentId).toBe("root");
+test("a missing or impossible id becomes a fresh one", () => {
+  const tree = after([insert("a", "one"), insert("a", "three", { node_id: "no id!" })]);
+  expect([...tree.nodes.keys()].slice(-2)).toEqual(["new_1", "new_2"]);
+});
+
+test("a taken id is refused, so that no child lands under another node than was meant", () => {
+  const planned = plan(insert("a", "two", { node_id: "b" }), insert("b", "child", { node_id: "kid" }));
+  expect(planned.refused).toMatchObject([{ index: 0, reason: expect.stringContaining("'b' already") }]);
 });
 
 test("an op may build on the one before it", () => {

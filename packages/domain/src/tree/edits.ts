@@ -162,11 +162,12 @@ export function planEdits(tree: Tree, script: unknown, limits: EditLimits): { ed
   const insert = (raw: unknown, parentId: string): string | null => {
     if (inserted >= limits.maxNewNodes) return `at most ${limits.maxNewNodes} new nodes in one script`;
     const seed = readNode(raw, freshId(working, limits.idPrefix), parentId, []);
-    const unique = working.nodes.has(seed.nodeId) ? { ...seed, nodeId: freshId(working, limits.idPrefix) } : seed;
-    const twin = twinOf(working, unique);
+    if (working.nodes.has(seed.nodeId))
+      return `there is a node '${seed.nodeId}' already: give the new one another node_id`;
+    const twin = twinOf(working, seed);
     if (twin) return `'${twin.nodeId}' under the same parent already has the action '${twin.action?.title}'`;
     inserted += 1;
-    push({ edit: "insert", node: unique });
+    push({ edit: "insert", node: seed });
     return null;
   };
   const update = (nodeId: string, patch: NodePatch): string | null => {

@@ -18,7 +18,8 @@ export function moneyContract(make: () => Promise<Money>): void {
     const money = await make();
     await money.open("run_a", 100);
     expect(await money.reserve("run_a", "c1", 60)).toBe("reserved");
-    expect(await money.reserve("run_a", "c2", 41)).toBe("exhausted");
+    expect(await money.reserve("run_a", "c2", 41)).toBe("wait");
+    expect(await money.reserve("run_a", "c2", 101)).toBe("exhausted");
     expect(await money.reserve("run_a", "c3", 40)).toBe("reserved");
     expect(await money.balance("run_a")).toEqual({ capMicroUsd: 100, reservedMicroUsd: 100, spentMicroUsd: 0 });
   });

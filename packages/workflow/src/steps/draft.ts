@@ -1,4 +1,5 @@
 import {
+  AppError,
   type Attempt,
   attemptName,
   attemptOf,
@@ -11,6 +12,7 @@ import {
   readKernel,
   startAttempt,
   Verdict,
+  verdictOn,
   vetKernel,
 } from "@ksearch/domain";
 import type { Deps } from "../deps.ts";
@@ -78,9 +80,11 @@ export const vet = (deps: Deps): Step =>
     if (attempt.status !== null) return { ...input, next: "judge" };
     if (attempt.drafted) return { ...input, next: "evaluate" };
     const answer = await getJson(deps.blobs, keys.answer(runId, `${attemptName(attempt)}/draft`), Answer);
+    if (answer === null)
+      throw new AppError("operator", "store.corrupt", `the reply to ${attemptName(attempt)} is missing from the store`);
     const problem = await loadProblem(deps.blobs, runId);
     const { language, device } = state.options;
-    const read = readKernel(answer?.text ?? "", {
+    const read = readKernel(answer.text, {
       definition: problem.definition.name,
       language,
       targetHardware: device,
@@ -95,8 +99,8 @@ export const vet = (deps: Deps): Step =>
     if (refusal !== null)
       return commitDraft(deps, input, () => [drafted(attempt, kernelId, null), unusable(attempt, "refused", refusal)]);
     return commitDraft(deps, input, (now) => {
-      const twin = now.attempts[(now.byKernel.get(kernelId) ?? 0) - 1];
-      if (!twin || twin.status === null || twin.status === "infra_error") return [drafted(attempt, kernelId, null)];
+      const twin = verdictOn(now, kernelId);
+      if (!twin?.status) return [drafted(attempt, kernelId, null)];
       const message = `the same kernel as attempt ${twin.attempt}, whose verdict holds`;
       return [
         drafted(attempt, kernelId, twin.sameAs ?? twin.attempt),

@@ -24,8 +24,9 @@ export const claim = (deps: Deps): Step =>
     switch (claimed.next) {
       case "work":
         return { ...payload, cycle: claimed.cycle, next: "draft" };
+      case "judge":
       case "refine":
-        return { ...payload, cycle: claimed.cycle, next: "refine" };
+        return { ...payload, cycle: claimed.cycle, next: claimed.next };
       case "propose":
         return { ...payload, call: claimed.call, next: "propose" };
       case "wait":

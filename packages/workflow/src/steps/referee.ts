@@ -13,6 +13,9 @@ export type RefereeQuestion = {
   effort: number;
 };
 
+/** What a request may ask for (`EvaluationSettings`). */
+const mostIterations = 10_000;
+
 /** Submissions of one evaluation before the referee's own trouble becomes the record (spec/backends.md 8.3: at most 2 retries). */
 export const mostSubmissions = 3;
 
@@ -30,7 +33,10 @@ export async function askReferee(deps: Deps, state: RunState, question: RefereeQ
     problem: await loadProblem(deps.blobs, runId),
     kernel,
     incumbent,
-    settings: { ...settings, timing: { ...settings.timing, iterations: settings.timing.iterations * effort } },
+    settings: {
+      ...settings,
+      timing: { ...settings.timing, iterations: Math.min(mostIterations, settings.timing.iterations * effort) },
+    },
     device: options.device,
   };
   const checked = (outcome: { verdict: Verdict }) => {

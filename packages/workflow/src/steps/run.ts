@@ -16,9 +16,18 @@ export const prepare =
     const { epoch } = await deps.log.commit(runId, (state) => beginExecution(state, lanes));
     const state = await deps.log.state(runId);
     await deps.money.open(runId, state.options.budgetMicroUsd);
+    await keepReservations(deps, state);
     await deps.runs.update(summarise(state, deps.iso));
     return { runId, lanes, epoch, round: state.round, next: nextPhase(state) };
   };
+
+/** Only calls whose tickets are still out keep money of an earlier execution: no other will be asked under its old name. */
+async function keepReservations(deps: Deps, { runId, calls }: RunState): Promise<void> {
+  await deps.money.release(runId);
+  for (const { call, submission, reservedMicroUsd, state, ticket } of calls.values())
+    if (state === "submitted" && ticket !== null)
+      await deps.money.reserve(runId, `${call}#${submission}`, reservedMicroUsd);
+}
 
 /** Judges the kernel that the run starts from. One that fails is told, and the search begins from nothing. */
 export const seed = (deps: Deps): Step =>

@@ -68,7 +68,7 @@ export const runStep =
 
 export async function pause(deps: Deps, runId: string, error: AppError): Promise<void> {
   await deps.log.commit(runId, (state) =>
-    state.status === "paused"
+    state.status !== "running"
       ? { events: [], result: null }
       : {
           events: [{ type: "run.paused", who: error.who, code: error.code, message: error.message.slice(0, 2_000) }],
