@@ -12,7 +12,7 @@ import {
   replayLlm,
   type Transcript,
 } from "@ksearch/adapters/replay";
-import { holdRun, openDatabase, sqliteEvents, sqliteMoney, sqliteRuns } from "@ksearch/adapters/sqlite";
+import { holdRun, isRunHeld, openDatabase, sqliteEvents, sqliteMoney, sqliteRuns } from "@ksearch/adapters/sqlite";
 import { subprocessReferee } from "@ksearch/adapters/subprocess";
 import { AppError } from "@ksearch/domain";
 import type { Blobs, Engine, Events, Llm, Money, Referee, Runs } from "@ksearch/ports";
@@ -70,14 +70,21 @@ const lockPath = (stores: Stores, runId: string): string => join(stores.root, "l
 export const hold = (stores: Stores, runId: string) => holdRun(lockPath(stores, runId));
 
 /** True while some process is at work on the run. */
-export function isHeld(stores: Stores, runId: string): boolean {
-  const held = hold(stores, runId);
-  held?.release();
-  return held === null;
+export const isHeld = (stores: Stores, runId: string): boolean => isRunHeld(lockPath(stores, runId));
+
+function openTranscript(path: string): Transcript {
+  return parseTranscript(readText(path, "transcript"), path);
 }
 
-export function openTranscript(path: string): Transcript {
-  return parseTranscript(readText(path, "transcript"), path);
+/** A transcript for a problem as it is. AppError `caller` `transcript.problem`: it was recorded for another. */
+export function transcriptFor(path: string, problemDigest: string): Transcript {
+  const transcript = openTranscript(path);
+  if (transcript.problemDigest === problemDigest) return transcript;
+  throw new AppError(
+    "caller",
+    "transcript.problem",
+    `${path} was recorded for '${transcript.problem}' as it was then, not for this problem`,
+  );
 }
 
 /**
@@ -163,5 +170,3 @@ export const isInteractive = (): boolean =>
   process.stdout.isTTY === true && process.env.CI === undefined && process.env.TERM !== "dumb";
 
 export const pathFrom = (path: string): string => resolve(path);
-
-export const environmentHasKey = (): boolean => (process.env.OPENAI_API_KEY ?? process.env.LLM_API_KEY ?? "") !== "";

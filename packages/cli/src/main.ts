@@ -12,9 +12,12 @@ const mend = {
 };
 
 // Whoever reads our output may stop reading (`ksearch show | head`).
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit();
-  throw error;
+// A running search pauses then, as on Ctrl-C; a command that only reads ends.
+process.stdout.once("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.stdout.on("error", () => undefined);
+  if (process.listenerCount("SIGTERM") === 0) process.exit();
+  process.kill(process.pid, "SIGTERM");
 });
 
 /** Commander ends by throwing: after `--help` and `--version` as well as for what it cannot parse. Null: nothing is wrong. */

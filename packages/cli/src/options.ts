@@ -38,12 +38,33 @@ export const RunFlags = z.object({
   llm: z.enum(["openai", "replay", "agent"]).optional(),
   transcript: z.string().optional(),
   modelName: z.string().optional(),
-  baseUrl: z.url({ protocol: /^https?$/, error: "an address that begins with http:// or https://" }).optional(),
+  baseUrl: z
+    .url({ protocol: /^https?$/, error: "an address that begins with http:// or https://" })
+    .refine((url) => [...new URL(url).searchParams.keys()].every((key) => key === "api-version"), {
+      error: "only api-version may stand in the query: a key belongs into OPENAI_API_KEY",
+      abort: true,
+    })
+    .optional(),
   api: z.enum(["auto", "responses", "chat"]),
   reasoningEffort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh", "max"]).optional(),
   modelPrice: z.string().optional(),
 });
 export type RunFlags = z.infer<typeof RunFlags>;
+
+const modelFlags = {
+  llm: true,
+  transcript: true,
+  modelName: true,
+  baseUrl: true,
+  api: true,
+  reasoningEffort: true,
+  modelPrice: true,
+} as const;
+export type ModelFlags = Pick<RunFlags, keyof typeof modelFlags>;
+
+/** Flags of `ksearch resume`: other lanes, another model. */
+export const ResumeFlags = RunFlags.pick(modelFlags).extend({ lanes: RunFlags.shape.lanes.optional() });
+export type ResumeFlags = z.infer<typeof ResumeFlags>;
 
 /** Parses flags, naming the flag that is wrong. */
 export function parseFlags<T>(schema: z.ZodType<T>, raw: unknown): T {
@@ -55,15 +76,13 @@ export function parseFlags<T>(schema: z.ZodType<T>, raw: unknown): T {
 
 const flagName = (field: string): string => `--${field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
-export const policyName = "lanes";
-
 /** What the run's first event records. */
 export function runOptions(
   flags: RunFlags,
   facts: { deviceFacts: string; modelLabel: string; recordedReplies: boolean },
 ): RunOptions {
   return RunOptionsSchema.parse({
-    policy: policyName,
+    policy: "lanes",
     lanes: flags.lanes,
     attemptsPerNode: flags.attemptsPerNode,
     laneShare: 25,
@@ -89,7 +108,7 @@ export function runOptions(
  * Which model the flags mean: the named one, else a replay where a transcript is given, else OpenAI's API where a model is
  * named. Nothing is guessed beyond that.
  */
-export function modelChoice(flags: RunFlags, absolute: (path: string) => string): ModelChoice {
+export function modelChoice(flags: ModelFlags, absolute: (path: string) => string): ModelChoice {
   const kind =
     flags.llm ?? (flags.transcript !== undefined ? "replay" : flags.modelName !== undefined ? "openai" : undefined);
   switch (kind) {

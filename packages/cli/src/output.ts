@@ -1,12 +1,22 @@
 import pc from "picocolors";
 
+/**
+ * Text without control characters but line ends, tabs and our own colour codes: models, compilers and kernels must not
+ * write to the clipboard or the title of whoever reads.
+ */
+export const safe = (text: string): string =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: finding them is the point
+  text.replace(/\u001b\[[0-9;]*m|[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, (found) =>
+    found.endsWith("m") ? found : "",
+  );
+
 /** The two streams of a command: facts on stdout, everything for people about them on stderr or stdout as fits. */
 export const print = (text: string): void => {
-  process.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+  process.stdout.write(safe(text.endsWith("\n") ? text : `${text}\n`));
 };
 export const printJson = (value: unknown): void => print(JSON.stringify(value));
 export const note = (text: string): void => {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(safe(`${text}\n`));
 };
 
 /** Colours that differ in lightness and hue for colour-blind eyes, each with a mark beside it so that none is needed. */
@@ -45,3 +55,6 @@ export function duration(ms: number): string {
 
 export const micros = (ns: number | null): string => (ns === null ? "–" : `${(ns / 1_000).toFixed(1)} µs`);
 export const times = (score: number | null): string => (score === null ? "–" : `${score.toFixed(2)}×`);
+
+/** `1 lane`, `4 lanes`. */
+export const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? "" : "s"}`;

@@ -14,8 +14,9 @@ export type Listed = { name: string; opType: string; definitionPath: string; wor
 export function listProblems(root: string): Listed[] {
   const folder = join(root, "definitions");
   if (!existsSync(folder)) return [];
-  return readdirSync(folder)
-    .flatMap((opType) =>
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .flatMap(({ name: opType }) =>
       readdirSync(join(folder, opType))
         .filter((file) => file.endsWith(".json"))
         .map((file) => {

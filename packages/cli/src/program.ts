@@ -19,6 +19,17 @@ const problemRoot = () =>
   );
 const referee = () => new Option("--referee-python <path>", "Python that has ksearch_referee");
 
+/** The flags that say which model answers. */
+const withModel = (command: Command): Command =>
+  command
+    .option("--llm <kind>", "openai, replay or agent; default: what the other flags imply")
+    .option("--model-name <name>", "a model behind OpenAI's API or any compatible endpoint (key in OPENAI_API_KEY)")
+    .option("--base-url <url>", "a compatible endpoint")
+    .option("--api <api>", "responses, chat or auto", "auto")
+    .option("--reasoning-effort <effort>", "for reasoning models")
+    .option("--model-price <in/out>", "dollars per million tokens, e.g. 1.25/10; 0/0 for a local model")
+    .option("--transcript <file>", "recorded replies instead of a model");
+
 /** The command line: names, flags and help; each command is a function of its arguments. */
 export function program(): Command {
   const root = new Command("ksearch")
@@ -27,8 +38,7 @@ export function program(): Command {
     .exitOverride()
     .configureOutput({ outputError: () => undefined });
 
-  root
-    .command("run")
+  withModel(root.command("run"))
     .description("search for a fast kernel")
     .argument("<problem>", "a problem's name, see 'ksearch problems'")
     .option("--lanes <n>", "parallel workers", "4")
@@ -47,31 +57,22 @@ export function program(): Command {
     .option("--language <language>", "cpp or python", "cpp")
     .option("--device <device>", "what judges: cpu", "cpu")
     .option("--seed <n>", "of the search's own choices", "1")
-    .option("--llm <kind>", "openai, replay or agent; default: what the other flags imply")
-    .option("--model-name <name>", "a model behind OpenAI's API or any compatible endpoint (key in OPENAI_API_KEY)")
-    .option("--base-url <url>", "a compatible endpoint")
-    .option("--api <api>", "responses, chat or auto", "auto")
-    .option("--reasoning-effort <effort>", "for reasoning models")
-    .option("--model-price <in/out>", "dollars per million tokens, e.g. 1.25/10; 0/0 for a local model")
     .option("--max-output-tokens <n>", "of one reply", "32000")
     .option("--llm-timeout <seconds>", "for one reply", "600")
-    .option("--transcript <file>", "recorded replies instead of a model")
     .addOption(problemRoot())
     .addOption(artifacts())
     .addOption(referee())
     .addOption(json())
     .action((name: string, flags) => run(name, flags, flags));
 
-  root
-    .command("resume")
+  withModel(root.command("resume"))
     .description("go on with a paused, interrupted or killed run")
     .argument("[run]", "id or part of it; default: the newest")
     .option("--lanes <n>", "parallel workers; default: as before")
-    .option("--transcript <file>", "where the run's recorded replies lie now")
     .addOption(artifacts())
     .addOption(referee())
     .addOption(json())
-    .action((given: string | undefined, flags) => resume(given, flags));
+    .action((given: string | undefined, flags) => resume(given, flags, flags));
 
   root.command("list").description("all runs, newest first").addOption(artifacts()).addOption(json()).action(list);
   const reading = (name: string, description: string) =>

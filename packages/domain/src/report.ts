@@ -102,7 +102,8 @@ export function treeLines(state: RunState): string[] {
     const score = node.solution ? `  ${node.solution.score.toFixed(2)}×` : "";
     const best =
       node.solution && node.solution.kernelId === (state.confirmed ?? state.best?.kernelId) ? "  ★ best" : "";
-    const tried = node.attempts.length > 0 ? `  (${node.attempts.length} attempts)` : "";
+    const tried =
+      node.attempts.length > 0 ? `  (${node.attempts.length} attempt${node.attempts.length === 1 ? "" : "s"})` : "";
     return node.parentId === null
       ? node.nodeId
       : `${mark(node)} ${node.nodeId}: ${node.action?.title ?? node.choice}${score}${tried}${best}`;

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { AppError, messageOf } from "@ksearch/domain";
@@ -23,4 +23,19 @@ export function holdRun(path: string): { release: () => void } | null {
     );
   }
   return { release: () => database.close() };
+}
+
+/** True while a process holds the run. Looks without taking the lock, so that it is never in anyone's way. */
+export function isRunHeld(path: string): boolean {
+  if (!existsSync(path)) return false;
+  const database = new DatabaseSync(path, { timeout: 0, readOnly: true });
+  try {
+    database.prepare("SELECT count(*) FROM sqlite_master").get();
+    return false;
+  } catch (error) {
+    if (error instanceof Error && /locked|busy/i.test(error.message)) return true;
+    throw error;
+  } finally {
+    database.close();
+  }
 }

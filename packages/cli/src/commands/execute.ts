@@ -1,25 +1,39 @@
-import { AppError, messageOf } from "@ksearch/domain";
+import { AppError, messageOf, type RunState } from "@ksearch/domain";
 import type { Llm } from "@ksearch/ports";
+import { requestPause } from "@ksearch/workflow";
 import { isInteractive, openEngine, openReferee, type Stores } from "../local.ts";
 import { note, print, printJson } from "../output.ts";
 import { follow } from "../view/follow.ts";
 import { resultLines } from "../view/result.ts";
 
-export type Execution = { runId: string; lanes: number; llm: Llm; python: string; json: boolean };
+export type Execution = {
+  runId: string;
+  lanes: number;
+  llm: Llm;
+  python: string;
+  json: boolean;
+  /** What was shown before: a resume begins where the log stood; null shows it from the start. */
+  from: RunState | null;
+};
 
 /** Works on a recorded run in this process and shows it. Throws AppError when it paused, with the way to go on. */
-export async function execute(stores: Stores, { runId, lanes, llm, python, json }: Execution): Promise<void> {
+export async function execute(stores: Stores, { runId, lanes, llm, python, json, from }: Execution): Promise<void> {
   const engine = openEngine(stores, llm, openReferee(python));
   const manner = json ? "json" : isInteractive() ? "screen" : "lines";
   const id = await engine.start({ runId, lanes });
   if (!json) note(`${runId}  (Ctrl-C pauses it; 'ksearch resume ${runId}' goes on)`);
   const forget = pauseOnSignal(stores, runId);
-  await follow(stores, runId, manner, () => engine.status(id));
+  await follow(stores, runId, { manner, from, status: () => engine.status(id) });
   forget();
   const state = await stores.log.state(runId);
   if (json) printJson({ type: "summary", ...(await stores.runs.get(runId)) });
   else print(resultLines(state, stores.root).join("\n"));
   if (state.status === "paused") {
+    if (state.pause?.code === "run.interrupted") {
+      if (!json) note(`paused: 'ksearch resume ${runId}' goes on from here`);
+      process.exitCode = 130;
+      return;
+    }
     const { who, code, message } = state.pause ?? { who: "operator", code: "internal", message: "no reason recorded" };
     throw new AppError(who, code, `${message}\nNothing is lost: 'ksearch resume ${runId}' goes on from here.`);
   }
@@ -42,15 +56,9 @@ function pauseOnSignal(stores: Stores, runId: string): () => void {
     if (asked) process.exit(130);
     asked = true;
     note("pausing when the calls in flight are answered; once more leaves at once");
-    const event = {
-      type: "run.paused",
-      who: "caller",
-      code: "run.interrupted",
-      message: `paused by ${signal}`,
-    } as const;
-    stores.log
-      .commit(runId, (state) => ({ events: state.status === "running" ? [event] : [], result: null }))
-      .catch((error: unknown) => note(`the pause could not be recorded: ${messageOf(error)}`));
+    requestPause(stores, runId, `paused by ${signal}`).catch((error: unknown) =>
+      note(`the pause could not be recorded: ${messageOf(error)}`),
+    );
   };
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
   return () => process.off("SIGINT", onSignal).off("SIGTERM", onSignal);

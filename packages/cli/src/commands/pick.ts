@@ -9,7 +9,7 @@ export async function pickRun(stores: Stores, given: string | undefined): Promis
   if (newest === undefined)
     throw new AppError("caller", "run.none", `there are no runs in ${stores.root}: start one with 'ksearch run'`);
   if (given === undefined) return newest;
-  if (ids.includes(given)) return given;
+  if ((await stores.runs.get(given)) !== null) return given;
   const fitting = ids.filter((id) => id.startsWith(given) || id.endsWith(given));
   if (fitting.length === 1 && fitting[0] !== undefined) return fitting[0];
   const near = ids.toSorted((a, b) => distance(given, a) - distance(given, b)).slice(0, 3);

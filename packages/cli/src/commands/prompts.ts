@@ -1,17 +1,15 @@
 import { AppError, type OpenCall } from "@ksearch/domain";
-import { getJson, keys } from "@ksearch/workflow";
-import { z } from "zod";
+import { getJson, keys, StoredPrompt } from "@ksearch/workflow";
 import { deliver, openStores, type Stores } from "../local.ts";
 import { columns, duration, print, printJson } from "../output.ts";
 import { readText } from "../text.ts";
 import { pickRun } from "./pick.ts";
 import type { ReadCommand } from "./read.ts";
 
-const StoredPrompt = z.strictObject({ system: z.string(), user: z.string() });
-
 async function openPrompts(stores: Stores, given: string | undefined): Promise<{ runId: string; calls: OpenCall[] }> {
   const runId = await pickRun(stores, given);
-  const { calls } = await stores.log.state(runId);
+  const { calls, status } = await stores.log.state(runId);
+  if (status !== "running" && status !== "paused") return { runId, calls: [] };
   return {
     runId,
     calls: [...calls.values()].filter(

@@ -13,7 +13,7 @@ import {
   verdictOn,
   writeDocument,
 } from "@ksearch/domain";
-import { getJson, keys, loadKernel } from "@ksearch/workflow";
+import { confirmCall, getJson, keys, loadKernel } from "@ksearch/workflow";
 import { isHeld, openStores, type Stores } from "../local.ts";
 import { columns, dollars, duration, micros, paint, print, printJson, times } from "../output.ts";
 import { eventLine } from "../view/events.ts";
@@ -141,6 +141,7 @@ async function verdictOf(
   const duel = attempt === undefined ? state.duels.findLastIndex((one) => one.kernelId === id) : -1;
   const first = attempt ?? verdictOn(state, id)?.attempt;
   const judged = first === undefined ? undefined : state.attempts[first - 1];
-  const call = duel >= 0 ? `confirm${duel + 1}/evaluate` : judged ? `${attemptName(judged)}/evaluate` : null;
+  const own = judged && (judged.sameAs === null ? judged : state.attempts[judged.sameAs - 1]);
+  const call = duel >= 0 ? confirmCall(duel + 1) : own ? `${attemptName(own)}/evaluate` : null;
   return call === null ? null : getJson(stores.blobs, keys.answer(state.runId, call), Verdict);
 }

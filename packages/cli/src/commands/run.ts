@@ -1,9 +1,11 @@
-import { AppError, type Problem, problemDigest, type RunEvent, summarise } from "@ksearch/domain";
-import { keys, putJson } from "@ksearch/workflow";
+import { AppError, type Problem, problemDigest, type RunOptions, systemText, worstCaseUsage } from "@ksearch/domain";
+import type { Llm } from "@ksearch/ports";
+import { createRun, putJson } from "@ksearch/workflow";
 import { newRunId } from "../ids.ts";
-import { openLlm, openStores, openTranscript, pathFrom, refereePython, type Stores } from "../local.ts";
+import { openLlm, openStores, pathFrom, refereePython, transcriptFor } from "../local.ts";
 import { type ModelChoice, modelKey } from "../model.ts";
 import { modelChoice, parseFlags, RunFlags, runOptions } from "../options.ts";
+import { dollars } from "../output.ts";
 import { loadProblem } from "../problems.ts";
 import { askDoctor, machineFacts } from "../referee.ts";
 import { execute } from "./execute.ts";
@@ -19,55 +21,39 @@ export async function run(name: string, rawFlags: unknown, command: RunCommand):
   const model = openLlm(choice);
   const python = refereePython(command.refereePython);
   const doctor = await askDoctor(python, flags.language);
-  const stores = openStores(command.artifactsDir, true);
   const options = runOptions(flags, {
     deviceFacts: machineFacts(doctor),
     modelLabel: label,
     recordedReplies: choice.kind === "replay",
   });
-  const runId = await create(stores, problem, choice, options);
-  await execute(stores, { runId, lanes: options.lanes, llm: model(stores), python, json: command.json });
+  const stores = openStores(command.artifactsDir, true);
+  const llm = model(stores);
+  checkBudget(llm, problem, options);
+  const runId = newRunId(stores.now());
+  await putJson(stores.blobs, modelKey(runId), choice);
+  await createRun(stores, { runId, problem, options, seed: null });
+  await execute(stores, { runId, lanes: options.lanes, llm, python, json: command.json, from: null });
+}
+
+/** A budget that the first call may exceed would end the run before it began: better said now, with both numbers. */
+function checkBudget(llm: Llm, problem: Problem, options: RunOptions): void {
+  const worst = llm.price(worstCaseUsage(systemText(problem, options), options.maxOutputTokens));
+  if (options.budgetMicroUsd !== null && worst > options.budgetMicroUsd)
+    throw new AppError(
+      "caller",
+      "budget.small",
+      `one call may cost up to ${dollars(worst)} (${options.maxOutputTokens} output tokens), more than the budget of ${dollars(options.budgetMicroUsd)}: raise --budget-usd or lower --max-output-tokens`,
+    );
 }
 
 /** The words that screens show for where replies come from. */
 function labelOf(choice: ModelChoice, problem: Problem): string {
   switch (choice.kind) {
-    case "replay": {
-      const transcript = openTranscript(choice.transcript);
-      if (transcript.problemDigest !== problemDigest(problem))
-        throw new AppError(
-          "caller",
-          "transcript.problem",
-          `${choice.transcript} was recorded for '${transcript.problem}' as it was then, not for this '${problem.definition.name}'`,
-        );
-      return transcript.label;
-    }
+    case "replay":
+      return transcriptFor(choice.transcript, problemDigest(problem)).label;
     case "agent":
       return "an agent or a person (ksearch answer)";
     case "openai":
       return choice.settings.modelName;
   }
-}
-
-async function create(
-  stores: Stores,
-  problem: Problem,
-  choice: ModelChoice,
-  options: Extract<RunEvent, { type: "run.created" }>["options"],
-): Promise<string> {
-  const runId = newRunId(stores.now());
-  await putJson(stores.blobs, keys.problem(runId), problem);
-  await putJson(stores.blobs, modelKey(runId), choice);
-  const event: RunEvent = {
-    type: "run.created",
-    runId,
-    problem: problem.definition.name,
-    problemDigest: problemDigest(problem),
-    options,
-    seedKernelId: null,
-  };
-  if ((await stores.events.append(runId, 0, [event], stores.now())) !== "appended")
-    throw new AppError("retry", "run.exists", `the id ${runId} is taken: try again`);
-  await stores.runs.create(summarise(await stores.log.state(runId), stores.iso));
-  return runId;
 }

@@ -1,11 +1,8 @@
-import { AppError, type LoggedEvent, Usage } from "@ksearch/domain";
-import { getJson, keys } from "@ksearch/workflow";
-import { z } from "zod";
+import { AppError, type LoggedEvent } from "@ksearch/domain";
+import { Answer, getJson, keys } from "@ksearch/workflow";
 import { formatTranscript, openStores, type RecordedReply } from "../local.ts";
 import { print } from "../output.ts";
 import { pickRun } from "./pick.ts";
-
-const Answer = z.strictObject({ text: z.string(), model: z.string(), usage: Usage });
 
 /**
  * `ksearch transcript`: the replies of a run by slot, so that the same search can be replayed without a model. The last

@@ -1,19 +1,19 @@
 import type { LoggedEvent, RunState } from "@ksearch/domain";
-import { paint, times } from "../output.ts";
+import { count, paint, times } from "../output.ts";
 
 /** One event as one line for a person; null for events that say nothing new to them. `state` is the state after it. */
 export function eventLine({ event }: LoggedEvent, state: RunState): string | null {
   switch (event.type) {
     case "execution.started":
-      return `execution ${event.epoch} begins with ${event.lanes} lanes`;
+      return `execution ${event.epoch} begins with ${count(event.lanes, "lane")}`;
     case "tree.initialised":
-      return `world model: ${event.nodes.length} nodes${event.repairs.length > 0 ? `, ${event.repairs.length} repairs` : ""}`;
+      return `world model: ${count(event.nodes.length, "node")}${event.repairs.length > 0 ? `, ${count(event.repairs.length, "repair")}` : ""}`;
     case "init.refused":
       return paint.bad(`✗ the first world model was refused: ${event.reason}`);
     case "tree.edited": {
       const about = event.nodeId === null ? "new ideas" : `after ${event.nodeId}`;
       const inserted = event.edits.filter((edit) => edit.edit === "insert").length;
-      return `world model, ${about}: ${event.edits.length} edits, ${inserted} new nodes${event.refused.length > 0 ? `, ${event.refused.length} refused` : ""}`;
+      return `world model, ${about}: ${count(event.edits.length, "edit")}, ${count(inserted, "new node")}${event.refused.length > 0 ? `, ${event.refused.length} refused` : ""}`;
     }
     case "attempt.started":
       return paint.quiet(
@@ -31,6 +31,10 @@ export function eventLine({ event }: LoggedEvent, state: RunState): string | nul
       return `the kernel to start from: ${event.status} ${times(event.score?.value ?? null)}`;
     case "call.failed":
       return paint.bad(`✗ ${event.call}: ${event.code}: ${oneLine(event.message)}`);
+    case "call.ticketed":
+      return state.calls.get(event.call)?.to === "llm"
+        ? `waiting for an answer to ${event.call}: ksearch prompts ${state.runId} --call ${event.call}`
+        : null;
     case "call.lost":
       return paint.bad(`✗ ${event.call}: a process died before its answer was recorded; it is asked again`);
     case "cycle.takenOver":
@@ -54,7 +58,6 @@ export function eventLine({ event }: LoggedEvent, state: RunState): string | nul
       return "canceling";
     case "run.created":
     case "call.submitted":
-    case "call.ticketed":
     case "call.answered":
     case "attempt.drafted":
     case "proposal.opened":

@@ -2,11 +2,18 @@ import { apply, type RunState } from "@ksearch/domain";
 import type { ExecutionStatus } from "@ksearch/ports";
 import { createLogUpdate } from "log-update";
 import type { Stores } from "../local.ts";
-import { note, print, printJson } from "../output.ts";
+import { note, print, printJson, safe } from "../output.ts";
 import { eventLine } from "./events.ts";
 import { screen } from "./screen.ts";
 
 export type Manner = "screen" | "lines" | "json";
+
+export type Following = {
+  manner: Manner;
+  /** The state up to which everything was shown before; null: from the beginning. */
+  from: RunState | null;
+  status: () => Promise<ExecutionStatus>;
+};
 
 const refreshMs = 120;
 
@@ -17,10 +24,9 @@ const refreshMs = 120;
 export async function follow(
   stores: Stores,
   runId: string,
-  manner: Manner,
-  status: () => Promise<ExecutionStatus>,
+  { manner, from, status }: Following,
 ): Promise<ExecutionStatus> {
-  let state: RunState | null = null;
+  let state = from;
   const recent: string[] = [];
   const live = manner === "screen" ? createLogUpdate(process.stdout, { showCursor: true }) : null;
   for (;;) {
@@ -36,7 +42,7 @@ export async function follow(
     if (state && live)
       live(
         screen(state, stores.now(), process.stdout.columns ?? 80, recent.slice(-6))
-          .map(fit)
+          .map((line) => cut(safe(line)))
           .join("\n"),
       );
     if (ended.status !== "running") {
@@ -49,7 +55,7 @@ export async function follow(
 }
 
 /** A line cut to the terminal's width, colour codes not counted, so that the screen never wraps. */
-function fit(line: string): string {
+function cut(line: string): string {
   const width = (process.stdout.columns ?? 80) - 1;
   let seen = 0;
   let out = "";

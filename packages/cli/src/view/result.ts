@@ -1,6 +1,6 @@
 import { join, relative } from "node:path";
 import { bestScore, type RunState } from "@ksearch/domain";
-import { dollars, duration, paint, times } from "../output.ts";
+import { count, dollars, duration, paint, times } from "../output.ts";
 
 /** What a run came to, in a few lines: figures, where the kernel lies, what to type next. */
 export function resultLines(state: RunState, root: string): string[] {
@@ -13,10 +13,14 @@ export function resultLines(state: RunState, root: string): string[] {
       ? paint.alert(`recorded replies (${state.options.modelLabel}); compiler, referee and times are real`)
       : `model: ${state.options.modelLabel}`,
     best === null
-      ? paint.bad(`no kernel passed in ${state.judged} attempts`)
+      ? paint.bad(`no kernel passed in ${count(state.judged, "attempt")}`)
       : `${paint.strong(`${times(score)} the reference's speed`)}  ${best}, ${state.confirmed === null ? paint.bad("not confirmed") : paint.good("confirmed on fresh seeds")}`,
-    `${state.judged} attempts on ${state.lanes} lanes, ${state.callsMade.llm} model calls, ${state.callsMade.referee} evaluations, ${duration((state.endedAtMs ?? state.updatedAtMs) - state.startedAtMs)}, ${dollars(state.spentMicroUsd)}`,
-    `${folder}/  ${paint.quiet(best === null ? "report.md, world_model.json" : "report.md, world_model.json, solution.json, kernel/")}`,
+    `${count(state.judged, "attempt")} on ${count(state.lanes, "lane")}, ${count(state.callsMade.llm, "model call")}, ${count(state.callsMade.referee, "evaluation")}, ${duration((state.endedAtMs ?? state.updatedAtMs) - state.startedAtMs)}, ${dollars(state.spentMicroUsd)}`,
+    ...(state.status === "running"
+      ? []
+      : [
+          `${folder}/  ${paint.quiet(best === null ? "report.md, world_model.json" : "report.md, world_model.json, solution.json, kernel/")}`,
+        ]),
     paint.quiet(`ksearch tree ${state.runId}   ksearch kernel ${state.runId}   ksearch show ${state.runId}`),
   ];
   return lines;

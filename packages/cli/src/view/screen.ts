@@ -41,7 +41,7 @@ export function screen(state: RunState, nowMs: number, width: number, recent: re
     ...outsideLanes(state, nowMs),
     "",
     ...recent,
-  ].map((line) => line);
+  ];
 }
 
 const doing = (call: OpenCall, nowMs: number): string => {

@@ -74,7 +74,7 @@ function readImpacts(value: unknown, where: string, repairs: Repairs): Impacts {
 
 function readAction(value: unknown, rating: number, where: string, repairs: Repairs): Action | null {
   const source = record(value);
-  const whole = text(source.title, `${where}.title`, repairs).trim();
+  const whole = text(source.title, `${where}.title`, repairs).replace(/\s+/g, " ").trim();
   if (whole.length > 300) repairs.push(`${where}.title is cut to 300 characters`);
   if (whole === "") {
     if (Object.keys(source).length > 0) repairs.push(`${where} has no title, so it is no action`);

@@ -6,22 +6,18 @@ import {
   nextDuel,
   type RunEvent,
   type RunState,
-  reportMarkdown,
   summarise,
-  toSolution,
-  Verdict,
-  writeDocument,
+  type Verdict,
 } from "@ksearch/domain";
 import { bookAllLost } from "../ask.ts";
 import type { Deps } from "../deps.ts";
-import { getJson, keys, loadKernel, loadProblem, putJson } from "../store.ts";
+import { confirmCall, writeResult } from "../result.ts";
+import { loadKernel } from "../store.ts";
 import { askReferee, factsOf, mostSubmissions } from "./referee.ts";
 import { runStep, type Step, waiting } from "./step.ts";
 
 /** How many times the search's timed calls a confirmation takes. */
 const confirmEffort = 2;
-
-const confirmCall = (duel: number): string => `confirm${duel}/evaluate`;
 
 /** One confirmation after another, until a kernel stands or none does. */
 export const confirm = (deps: Deps): Step =>
@@ -102,7 +98,7 @@ export const report = (deps: Deps): Step =>
     const end: RunEvent[] = ended.status === "running" ? [ending(ended, input.stopped)] : [];
     // The result stands before the log says that the run has ended: nobody resumes an ended run to write it.
     await writeResult(
-      deps,
+      deps.blobs,
       fold(
         end.map((event) => ({ seq: ended.seq + 1, atMs: deps.now(), event })),
         ended,
@@ -124,20 +120,4 @@ function ending(state: RunState, stopped: string | undefined): RunEvent {
   return unconfirmed
     ? { type: "run.finished", status: "succeeded", reason: `not confirmed: ${stop}` }
     : { type: "run.finished", status: "failed", reason: `no kernel passed; ${stop}` };
-}
-
-async function writeResult(deps: Deps, state: RunState): Promise<void> {
-  const { runId, epoch } = state;
-  const problem = await loadProblem(deps.blobs, runId);
-  const bestId = state.confirmed ?? state.best?.kernelId ?? null;
-  const duel = state.duels.findLastIndex((one) => one.kernelId === bestId);
-  const verdict = duel === -1 ? null : await getJson(deps.blobs, keys.answer(runId, confirmCall(duel + 1)), Verdict);
-  const put = (file: string, content: unknown) => putJson(deps.blobs, keys.result(runId, epoch, file), content);
-  await put("report.md", reportMarkdown(state, problem, verdict));
-  await put("world_model.json", writeDocument(state.tree, state.tree.rootId));
-  if (bestId === null) return;
-  const kernel = await loadKernel(deps.blobs, runId, bestId);
-  await put("solution.json", toSolution(kernel, `${runId}_${bestId}`, "ksearch"));
-  if (verdict !== null) await put("verdict.json", verdict);
-  for (const { path, content } of kernel.files) await put(`kernel/${path}`, content);
 }

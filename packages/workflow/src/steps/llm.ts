@@ -6,7 +6,7 @@ import type { Deps } from "../deps.ts";
 import { firstJson, getJson, keys } from "../store.ts";
 
 export const Answer: z.ZodType<LlmAnswer> = z.strictObject({ text: z.string(), model: z.string(), usage: Usage });
-const StoredPrompt = z.strictObject({ system: z.string(), user: z.string() });
+export const StoredPrompt = z.strictObject({ system: z.string(), user: z.string() });
 
 export type LlmQuestion = { call: string; slot: string; purpose: Purpose; prompt: () => Promise<Prompt> };
 

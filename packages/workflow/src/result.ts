@@ -1,0 +1,23 @@
+import { type RunState, reportMarkdown, toSolution, Verdict, writeDocument } from "@ksearch/domain";
+import type { Blobs } from "@ksearch/ports";
+import { getJson, keys, loadKernel, loadProblem, putJson } from "./store.ts";
+
+/** The call of a run's n-th confirmation. */
+export const confirmCall = (duel: number): string => `confirm${duel}/evaluate`;
+
+/** Writes what a run has found into `result-<epoch>/`: report, world model, and the best kernel with its verdict. */
+export async function writeResult(blobs: Blobs, state: RunState): Promise<void> {
+  const { runId, epoch } = state;
+  const problem = await loadProblem(blobs, runId);
+  const bestId = state.confirmed ?? state.best?.kernelId ?? null;
+  const duel = state.duels.findLastIndex((one) => one.kernelId === bestId);
+  const verdict = duel === -1 ? null : await getJson(blobs, keys.answer(runId, confirmCall(duel + 1)), Verdict);
+  const put = (file: string, content: unknown) => putJson(blobs, keys.result(runId, epoch, file), content);
+  await put("report.md", reportMarkdown(state, problem, verdict));
+  await put("world_model.json", writeDocument(state.tree, state.tree.rootId));
+  if (bestId === null) return;
+  const kernel = await loadKernel(blobs, runId, bestId);
+  await put("solution.json", toSolution(kernel, `${runId}_${bestId}`, "ksearch"));
+  if (verdict !== null) await put("verdict.json", verdict);
+  for (const { path, content } of kernel.files) await put(`kernel/${path}`, content);
+}

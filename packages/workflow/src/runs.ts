@@ -1,0 +1,64 @@
+import {
+  AppError,
+  type Kernel,
+  type Problem,
+  problemDigest,
+  type RunEvent,
+  type RunOptions,
+  type RunState,
+  summarise,
+} from "@ksearch/domain";
+import { bookAllLost } from "./ask.ts";
+import type { Deps } from "./deps.ts";
+import { writeResult } from "./result.ts";
+import { keys, putJson, saveKernel } from "./store.ts";
+
+/** What a door may do with a run besides executing it: begin it, pause it, cancel it. */
+export type RunDeps = Pick<Deps, "events" | "runs" | "money" | "blobs" | "log" | "now" | "iso">;
+
+export type NewRun = { runId: string; problem: Problem; options: RunOptions; seed: Kernel | null };
+
+/** Records a new run; nothing of it is at work yet. AppError `retry` `run.exists`: the id is taken. */
+export async function createRun(deps: RunDeps, { runId, problem, options, seed }: NewRun): Promise<void> {
+  await putJson(deps.blobs, keys.problem(runId), problem);
+  const event: RunEvent = {
+    type: "run.created",
+    runId,
+    problem: problem.definition.name,
+    problemDigest: problemDigest(problem),
+    options,
+    seedKernelId: seed === null ? null : await saveKernel(deps.blobs, runId, seed),
+  };
+  if ((await deps.events.append(runId, 0, [event], deps.now())) !== "appended")
+    throw new AppError("retry", "run.exists", `the id ${runId} is taken: try again`);
+  await deps.runs.create(summarise(await deps.log.state(runId), deps.iso));
+}
+
+const isOpen = ({ status }: RunState): boolean => status === "running" || status === "paused";
+
+/** Asks a run to pause: calls in flight end and are recorded, nothing new begins. A run that is not running stays as it is. */
+export async function requestPause(deps: RunDeps, runId: string, message: string): Promise<void> {
+  const event: RunEvent = { type: "run.paused", who: "caller", code: "run.interrupted", message };
+  await deps.log.commit(runId, (state) => ({ events: state.status === "running" ? [event] : [], result: null }));
+}
+
+/** Asks a run to end. AppError `caller` `run.finished`: it has ended already. */
+export async function requestCancel(deps: RunDeps, runId: string): Promise<void> {
+  await deps.log.commit(runId, (state) => {
+    if (!isOpen(state)) throw new AppError("caller", "run.finished", `${runId} is ${state.status} already`);
+    return { events: state.cancelRequested ? [] : [{ type: "cancel.requested" }], result: null };
+  });
+}
+
+/** Ends a run that was asked to end and that no execution is at work on: books, result, last event. */
+export async function endCanceled(deps: RunDeps, runId: string): Promise<void> {
+  const state = await deps.log.state(runId);
+  if (!isOpen(state)) return;
+  await bookAllLost(deps, runId);
+  await deps.money.release(runId);
+  await writeResult(deps.blobs, { ...state, status: "canceled" });
+  await deps.log.commit(runId, (now) => ({ events: isOpen(now) ? [canceled] : [], result: null }));
+  await deps.runs.update(summarise(await deps.log.state(runId), deps.iso));
+}
+
+const canceled: RunEvent = { type: "run.finished", status: "canceled", reason: "the run was canceled" };
