@@ -12,9 +12,11 @@ import type { ModelChoice } from "./model.ts";
 const number = z.string().regex(/^-?\d+(\.\d+)?$/, "a number");
 const whole = z.string().regex(/^\d+$/, "a whole number").transform(Number);
 
+const lanesRange = "a whole number from 1 to 64";
+
 /** Flags of `ksearch run` as commander gives them: texts and switches. Parsed here and nowhere else. */
 export const RunFlags = z.object({
-  lanes: whole.pipe(z.int().min(1).max(64)),
+  lanes: whole.pipe(z.int().min(1, lanesRange).max(64, lanesRange)),
   budgetAttempts: whole.pipe(z.int().min(1).max(100_000)),
   budgetUsd: number.transform(Number).pipe(z.number().nonnegative()).optional(),
   attemptsPerNode: z

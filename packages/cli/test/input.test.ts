@@ -404,9 +404,12 @@ describe.concurrent("a run, an attempt or a prompt that is not there", () => {
   });
   asked("resume of a finished run", () => ["resume", runId], {
     code: "run.finished",
-    says: /has succeeded: there is nothing to resume/,
+    says: /has ended \(succeeded\): there is nothing to resume/,
   });
-  asked("cancel of a finished run", () => ["cancel", runId], { code: "run.finished", says: /has succeeded already/ });
+  asked("cancel of a finished run", () => ["cancel", runId], {
+    code: "run.finished",
+    says: /has ended already \(succeeded\)/,
+  });
   asked("lanes of a resume", () => ["resume", "--lanes", "0"], {
     code: "flags",
     says: /--lanes: a whole number from 1 to 64/,
@@ -592,7 +595,7 @@ describe("what a person sees of a run", () => {
     expect(code, stderr).toBe(0);
     expect(`${stdout}${stderr}`).not.toContain("\u001b");
     const expected = [
-      /^execution 1 begins with 1 lanes$/,
+      /^execution 1 begins with 1 lane$/,
       /^world model: \d+ nodes$/,
       /^lane 1 {2}attempt 1 {2}idea\d: draft spec$/,
       /^✓ attempt 1: [\d.]+× \([\d.]+× to [\d.]+×\) {2}★ new best$/,

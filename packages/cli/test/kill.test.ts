@@ -531,7 +531,7 @@ describe("two processes", () => {
     child.kill("SIGINT");
     const paused = await ended;
     expect(performance.now() - pressed).toBeLessThan(3_000);
-    expect({ code: paused.code, ...lastJson(paused) }).toMatchObject({ code: 2, error: { code: "run.interrupted" } });
+    expect({ code: paused.code, ...lastJson(paused) }).toMatchObject({ code: 130, type: "summary", status: "paused" });
     expect(model.received).toHaveLength(3);
     expect((await told(cwd, "list")).runs[0]).toMatchObject({ status: "paused", costMicroUsd: 3 * callMicroUsd });
     const resumed = await ksearch(["resume", "--json", "--referee-python", referee.python], { cwd });

@@ -45,7 +45,7 @@ export async function requestPause(deps: RunDeps, runId: string, message: string
 /** Asks a run to end. AppError `caller` `run.finished`: it has ended already. */
 export async function requestCancel(deps: RunDeps, runId: string): Promise<void> {
   await deps.log.commit(runId, (state) => {
-    if (!isOpen(state)) throw new AppError("caller", "run.finished", `${runId} is ${state.status} already`);
+    if (!isOpen(state)) throw new AppError("caller", "run.finished", `${runId} has ended already (${state.status})`);
     return { events: state.cancelRequested ? [] : [{ type: "cancel.requested" }], result: null };
   });
 }

@@ -16,7 +16,7 @@ export async function resume(given: string | undefined, rawFlags: unknown, comma
   const runId = await pickRun(stores, given);
   const state = await stores.log.state(runId);
   if (state.status !== "running" && state.status !== "paused")
-    throw new AppError("caller", "run.finished", `${runId} is ${state.status}: there is nothing to resume`);
+    throw new AppError("caller", "run.finished", `${runId} has ended (${state.status}): there is nothing to resume`);
   const choice = await choose(stores, state, flags);
   await execute(stores, {
     runId,

@@ -410,7 +410,7 @@ test("a referee that fails thrice in a row pauses the run for its operator; a ne
 test("a cycle taken over after a judged attempt goes on with what follows it, not with another attempt", () => {
   const log = started(["a"], { attemptsPerNode: { base: 1, max: 1 } });
   const cycle = work(log, 1);
-  attempt(log, cycle, "incorrect_numerical");
+  judge(log, open(log, cycle) ?? 0, "incorrect_numerical");
   log.append(...beginExecution(log.state, 1).events);
   expect(take(log, 1, { epoch: 2 })).toEqual({ next: "judge", cycle });
   expect(afterAttempt(log.state, cycle).result).toBe("refine");

@@ -40,7 +40,11 @@ export const isHalted = (state: RunState): boolean => state.cancelRequested || s
 /** A new execution over the log. Refused for a finished run. */
 export function beginExecution(state: RunState, lanes: number): Decision<{ epoch: number }> {
   if (state.status === "succeeded" || state.status === "failed" || state.status === "canceled")
-    throw new AppError("caller", "run.finished", `run ${state.runId} is ${state.status}: there is nothing to resume`);
+    throw new AppError(
+      "caller",
+      "run.finished",
+      `run ${state.runId} has ended (${state.status}): there is nothing to resume`,
+    );
   const epoch = state.epoch + 1;
   return { events: [{ type: "execution.started", epoch, lanes }], result: { epoch } };
 }
