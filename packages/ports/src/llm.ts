@@ -2,7 +2,7 @@ import type { Prompt, Purpose, Usage } from "@ksearch/domain";
 
 export type LlmRequest = {
   readonly runId: string;
-  /** Unique in the run: the name of the call and its submission. Submitting a key twice may cost once or twice, never answers twice. */
+  /** The name of the call, unique in the run. Submitting it twice may cost twice; the first recorded answer holds. */
   readonly call: string;
   /** What is asked, the same in every run of the same tree (`draft/<node>/<n>`): how a transcript finds its reply. */
   readonly slot: string;

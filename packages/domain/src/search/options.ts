@@ -2,7 +2,10 @@ import { z } from "zod";
 import { Language } from "../kernel.ts";
 import { Device, EvaluationSettings } from "../referee/request.ts";
 
-/** Attempts a node may use: `base` always, up to `max` only while they bring evidence. Equal numbers: a fixed count. */
+/**
+ * Attempts a node may use. A cycle makes `base` of them, and goes on up to `max` only while the last one brought the node's
+ * best; a failed node may be taken up again later, up to `max` in all. Equal numbers: a fixed count.
+ */
 export const AttemptsPerNode = z
   .strictObject({ base: z.int().min(1).max(50), max: z.int().min(1).max(50) })
   .refine(({ base, max }) => base <= max, "attempts per node: the base is above the maximum");
