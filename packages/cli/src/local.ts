@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { agentLlm, deliver } from "@ksearch/adapters/agent";
@@ -143,6 +144,8 @@ export const openReferee = (python: string): Referee =>
     command: [python, "-m", "ksearch_referee", "judge", "-", "--with-parent"],
     env: refereeEnv(),
     graceMs: queueGraceMs,
+    // One is timed while the others build and check; more would only queue for the device.
+    atOnce: 2 * availableParallelism(),
   });
 
 export { deliver, formatTranscript, parsePrice, type RecordedReply, refereeEnv };

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { AppError, type EvaluationRequest, Verdict } from "@ksearch/domain";
 import type { Referee } from "@ksearch/ports";
+import pLimit from "p-limit";
 import { z } from "zod";
 
 export type SubprocessSettings = {
@@ -10,6 +11,8 @@ export type SubprocessSettings = {
   env: Readonly<Record<string, string>>;
   /** Time beyond the request's own `totalMs` before the referee is killed: queueing for the device and start-up. */
   graceMs: number;
+  /** Referee processes at once; further requests wait here, where their deadline does not run. */
+  atOnce: number;
 };
 
 /** Largest result that is read; a verdict is a few kilobytes. */
@@ -21,14 +24,12 @@ const Refused = z.object({ error: z.object({ code: z.string(), message: z.string
  * The referee as a process on this machine: request on stdin, verdict on stdout, a process a request. Crash, hang and
  * rubbish are AppError `retry` `referee.*`; a referee that cannot even start is for the operator.
  */
-export function subprocessReferee({ command, env, graceMs }: SubprocessSettings): Referee {
+export function subprocessReferee({ command, env, graceMs, atOnce }: SubprocessSettings): Referee {
+  const admitted = pLimit(atOnce);
   return {
     async submit(request) {
-      const { code, signal, stdout, stderr, timedOut } = await runOnce(
-        command,
-        env,
-        JSON.stringify(request),
-        request.settings.limits.totalMs + graceMs,
+      const { code, signal, stdout, stderr, timedOut } = await admitted(() =>
+        runOnce(command, env, JSON.stringify(request), request.settings.limits.totalMs + graceMs),
       );
       if (timedOut)
         throw new AppError(

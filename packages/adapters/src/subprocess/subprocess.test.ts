@@ -73,7 +73,8 @@ describe("the Python referee", () => {
     );
   });
   refereeContract(
-    async () => subprocessReferee({ command: [python, "-m", "ksearch_referee", "judge", "-"], env, graceMs: 9_000 }),
+    async () =>
+      subprocessReferee({ command: [python, "-m", "ksearch_referee", "judge", "-"], env, graceMs: 9_000, atOnce: 4 }),
     request("contract/good"),
     request("contract/broken", rmsnorm.replace("sum += ", "sum += undeclared + ")),
   );
@@ -83,6 +84,7 @@ describe("the Python referee", () => {
       command: [python, "-m", "ksearch_referee", "judge", "-"],
       env,
       graceMs: 9_000,
+      atOnce: 4,
     });
     const odd = { ...request("odd"), schema: "ksearch.request/9" } as unknown as EvaluationRequest;
     await expect(referee.submit(odd)).rejects.toMatchObject({
@@ -100,7 +102,7 @@ function fake(code: string, changes: Partial<SubprocessSettings> = {}) {
     const verdict = { ...${JSON.stringify(template)}, requestId: request.requestId, device: request.device };
     const answer = JSON.stringify(verdict);
     ${code}`;
-  return subprocessReferee({ command: [process.execPath, "-e", script], env, graceMs: 10_000, ...changes });
+  return subprocessReferee({ command: [process.execPath, "-e", script], env, graceMs: 10_000, atOnce: 4, ...changes });
 }
 
 const template: Omit<Verdict & { status: "passed" }, "requestId" | "device"> = {
@@ -132,7 +134,7 @@ const template: Omit<Verdict & { status: "passed" }, "requestId" | "device"> = {
 };
 
 const shell = (script: string, changes: Partial<SubprocessSettings> = {}) =>
-  subprocessReferee({ command: ["sh", "-c", script], env, graceMs: 10_000, ...changes });
+  subprocessReferee({ command: ["sh", "-c", script], env, graceMs: 10_000, atOnce: 4, ...changes });
 
 const quick = (requestId: string): EvaluationRequest => ({
   ...request(requestId),
@@ -283,7 +285,9 @@ describe("a referee that cannot work is for the operator", () => {
     ["is not there", ["/no/such/python"] as const],
     ["is no program", [join(repository, "package.json")] as const],
   ])("it %s", async (_, command) => {
-    await expect(subprocessReferee({ command, env, graceMs: 1_000 }).submit(request("r1"))).rejects.toMatchObject({
+    await expect(
+      subprocessReferee({ command, env, graceMs: 1_000, atOnce: 4 }).submit(request("r1")),
+    ).rejects.toMatchObject({
       who: "operator",
       code: "referee.start",
       message: expect.stringMatching(new RegExp(`${command[0]}.*quickstart`)),
