@@ -19,7 +19,7 @@ export type Doctor = z.infer<typeof Doctor>;
 
 /** Asks the referee what this machine can do. AppError `operator` with the mend when it cannot judge here. */
 export async function askDoctor(python: string, language: string): Promise<Doctor> {
-  const { stdout } = await promisify(execFile)(python, ["-m", "ksearch_referee", "doctor"], {
+  const { stdout } = await promisify(execFile)(python, ["-I", "-m", "ksearch_referee", "doctor"], {
     env: refereeEnv(),
     timeout: 60_000,
   }).catch((error: unknown) => {

@@ -66,18 +66,19 @@ def test_the_total_limit_holds_for_everything() -> None:
     assert time.monotonic() - started < 5
 
 
-def test_children_die_with_the_worker() -> None:
-    source = body("pid = os.fork()\nif pid == 0: time.sleep(600)\nprint(pid, flush=True)\nos._exit(3)")
-    result = judge(request(python(source)))
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "os.fork()",
+        "os.posix_spawn('/bin/true', ['true'], {})",
+        "import subprocess; subprocess.run(['/bin/true'])",
+        "import ctypes\nif ctypes.CDLL(None).syscall(58) < 0: raise PermissionError('vfork')",
+    ],
+)
+def test_x16_a_worker_starts_no_process(attempt: str) -> None:
+    result = judge(request(python(body(attempt))))
     assert result["status"] == "runtime_error"
-    assert "exited with code 3" in result["message"]
-    pid = int(result["logs"]["run"].split()[0])
-    deadline = time.monotonic() + 5
-    while Path(f"/proc/{pid}/stat").exists() and time.monotonic() < deadline:
-        if Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z":
-            return  # dead, waiting for the init of this container
-        time.sleep(0.01)
-    assert not Path(f"/proc/{pid}").exists()
+    assert "PermissionError" in result["message"]
 
 
 def test_x40_output_is_capped_and_quoted(capfd: pytest.CaptureFixture[str]) -> None:
@@ -123,6 +124,39 @@ def test_x29_forged_frames(frame: bytes) -> None:
         assert guard_ids(result) == ["X29"]
 
 
+PATCHED_ANSWER = """
+import sys
+worker = sys.modules['__main__']
+honest = worker.send_frame
+worker.send_frame = lambda channel, frame: honest(channel, {**frame, **ANSWER})
+def affine(x, scale):
+    return x * scale + 1
+"""
+
+
+STRANGE_ANSWERS: list[tuple[dict[str, Any], str]] = [
+    ({"nonce": "\u00e9" * 32}, "runtime_error"),
+    ({"nonce": "\ud800"}, "runtime_error"),
+    ({"nonce": 7}, "runtime_error"),
+    ({"ns": -1}, "rejected"),
+    ({"ns": 10**30}, "rejected"),
+    ({"ns": float("inf")}, "rejected"),
+    ({"ns": "0"}, "rejected"),
+    ({"outputs": 5}, "runtime_error"),
+    ({"outputs": [5]}, "runtime_error"),
+    ({"outputs": [{"fault": [1]}]}, "runtime_error"),
+    ({"outputs": [{"shape": [[[]]], "dtype": 3}]}, "incorrect_shape"),
+    ({"error": 5}, "compile_error"),
+    ({"error": {"type": [], "message": {}, "traceback": 1}}, "compile_error"),
+]
+
+
+@pytest.mark.parametrize(("answer", "status"), STRANGE_ANSWERS, ids=str)
+def test_x29_a_strange_answer_is_the_kernels_fault(answer: dict[str, Any], status: str) -> None:
+    source = "from math import inf\n" + PATCHED_ANSWER.replace("ANSWER", repr(answer))
+    assert judge(request(python(source)))["status"] == status
+
+
 def test_x29_a_verdict_on_standard_output_is_just_text() -> None:
     result = judge(request(python(body('print(\'{"status": "passed"}\')\nx = x + 1'))))
     assert result["status"] == "incorrect_numerical"
@@ -144,6 +178,11 @@ def test_x28_the_driver_cannot_be_killed() -> None:
     "attempt",
     [
         "import socket; socket.socket(socket.AF_INET)",
+        "import socket; socket.socket(socket.AF_UNIX)",
+        "open('/dev/shm/marker', 'w')",
+        "os.sched_setaffinity(os.getppid(), {0})",
+        "os.setpriority(os.PRIO_PROCESS, os.getppid(), 10)",
+        "import resource; resource.prlimit(os.getppid(), resource.RLIMIT_AS, (1, 1))",
         "os.setsid()",
         "open(f'/proc/{os.getppid()}/environ').read()",
         "open(f'/proc/{os.getppid()}/fd/0')",
@@ -250,6 +289,20 @@ def test_x06_an_output_left_alone_holds_no_earlier_result() -> None:
     assert result["workloads"][1]["correctness"]["bad"][0]["got"] == "nan"
 
 
+@pytest.mark.parametrize(
+    ("line", "where"), [("y[n * 64] = 0;", "beyond the end of 'y'"), ("y[-1] = 0;", "beyond the end of 'x'")]
+)
+def test_writing_outside_of_an_output(line: str, where: str) -> None:
+    result = judge(request(cpp(CPP.replace("for (", f"{line} for ("))))
+    assert result["status"] == "runtime_error"
+    assert where in result["message"]
+
+
+def test_a_folder_too_deep_to_walk() -> None:
+    lines = "for _ in range(3_000):\n    os.mkdir('d')\n    os.chdir('d')"
+    assert judge(request(python(body(lines))))["status"] == "passed"
+
+
 def test_x11_a_patched_clock() -> None:
     patch = "import time\ntime.perf_counter_ns = lambda: 0\n" + PYTHON
     result = judge(request(python(patch), "benchmark"))
@@ -257,25 +310,142 @@ def test_x11_a_patched_clock() -> None:
     assert min(w["call"]["minNs"] for w in result["workloads"]) > 1, "the clock was bound before the kernel came"
 
 
-def test_x11_a_forged_claim() -> None:
-    source = (
-        "import sys, time\n"
-        "def affine(x, scale):\n"
-        "    frame = sys._getframe(1)\n"
-        "    frame.f_globals['Worker'].go.__defaults__ = (lambda: 0,)\n"
-        "    time.sleep(0.05)\n"
-        "    return x * scale + 1\n"
-    )
-    result = judge(request(python(source), "benchmark", (2,)))
+BUSY_NS = 6_000_000
+"""What the kernels below need for their work in truth, whatever they claim."""
+
+BUSY_PYTHON = f"""
+import sys, time
+import numpy as np
+clock = time.perf_counter_ns
+worker = sys.modules['__main__']
+def affine(x, scale):
+    until = clock() + {BUSY_NS}
+    while clock() < until: pass
+    return x * np.float32(scale) + 1
+"""
+
+
+def judge_timed(kernel: dict[str, Any]) -> dict[str, Any]:
+    return judge(request(kernel, "benchmark", (2,)))
+
+
+@pytest.mark.parametrize("forged", ["0", "clock() // 1000", "clock() // 4"])
+def test_x11_a_forged_claim(forged: str) -> None:
+    result = judge_timed(python(f"{BUSY_PYTHON}worker.Worker.go.__defaults__ = (lambda: {forged},)\n"))
     assert result["status"] == "rejected"
-    assert guard_ids(result) == ["X11"]
+    assert guard_ids(result)[-1] == "X11"
+
+
+def test_x11_a_slow_clock_gains_nothing() -> None:
+    source = f"{BUSY_PYTHON}worker.Worker.go.__defaults__ = (lambda: clock() * 2 // 3,)\n"
+    result = judge_timed(python(source))
+    assert result["status"] == "passed"
+    assert result["workloads"][0]["call"]["medianNs"] > 0.9 * BUSY_NS
+    assert [g["level"] for g in result["guards"] if g["id"] == "X11"] == ["warn"]
+
+
+def test_x11_native_code_that_patches_the_clock() -> None:
+    source = f"""#include <chrono>
+#include <cstdint>
+#include <dlfcn.h>
+__attribute__((constructor)) static void patch() {{
+  auto ensure = (int (*)())dlsym(RTLD_DEFAULT, "PyGILState_Ensure");
+  auto run = (int (*)(const char*))dlsym(RTLD_DEFAULT, "PyRun_SimpleString");
+  auto release = (void (*)(int))dlsym(RTLD_DEFAULT, "PyGILState_Release");
+  int state = ensure();
+  run("import sys; sys.modules['__main__'].Worker.go.__defaults__ = (lambda: 0,)");
+  release(state);
+}}
+extern "C" void affine(const float* x, float scale, float* y, int64_t n) {{
+  auto until = std::chrono::steady_clock::now() + std::chrono::nanoseconds({BUSY_NS});
+  while (std::chrono::steady_clock::now() < until) {{}}
+  for (int64_t i = 0; i < n * 64; ++i) y[i] = x[i] * scale + 1.0f;
+}}
+"""
+    result = judge_timed(cpp(source))
+    assert result["status"] == "rejected"
+    assert guard_ids(result)[-1] == "X11"
+
+
+def test_x05_work_while_the_arguments_are_bound() -> None:
+    source = """
+import ksearch_referee.worker.python_binding as binding
+honest = binding._PythonKernel.prepare
+def prepare(kernel, arguments, outputs, buffers, axes):
+    call = honest(kernel, arguments, outputs, buffers, axes)
+    early = kernel.function(*arguments)
+    call.invoke = lambda: early
+    return call
+binding._PythonKernel.prepare = prepare
+def affine(x, scale):
+    return x * scale + 1
+"""
+    assert judge_timed(python(source))["status"] == "incorrect_numerical", "there are no inputs yet"
+
+
+def test_x16_work_after_the_answer() -> None:
+    source = """#include <chrono>
+#include <cstdint>
+#include <thread>
+extern "C" void affine(const float* x, float scale, float* y, int64_t n) {
+  std::thread([=] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(6));
+    for (int64_t i = 0; i < n * 64; ++i) y[i] = x[i] * scale + 1.0f;
+  }).detach();
+}
+"""
+    assert judge_timed(cpp(source))["status"] == "incorrect_numerical", "the worker stands still once it has answered"
+
+
+def test_x16_work_when_the_output_streams_are_flushed() -> None:
+    source = """#include <cstdint>
+#include <cstdio>
+static const float* from; static float* to; static float by; static int64_t count;
+static ssize_t late(void*, const char*, size_t size) {
+  for (int64_t i = 0; i < count; ++i) to[i] = from[i] * by + 1.0f;
+  return size;
+}
+extern "C" void affine(const float* x, float scale, float* y, int64_t n) {
+  static FILE* stream = fopencookie(nullptr, "w", {nullptr, late, nullptr, nullptr});
+  from = x; to = y; by = scale; count = n * 64;
+  fputc('.', stream);
+}
+"""
+    assert judge_timed(cpp(source))["status"] == "incorrect_numerical"
+
+
+def test_x16_work_in_a_thread_that_waits_for_the_inputs() -> None:
+    source = f"""#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <thread>
+static const float* from; static float* to; static float by; static int64_t count;
+static std::atomic<int> asked{{0}}, done{{0}};
+static void work() {{
+  for (;;) {{
+    while (asked == done) {{}}
+    auto until = std::chrono::steady_clock::now() + std::chrono::nanoseconds({BUSY_NS});
+    while (std::chrono::steady_clock::now() < until) {{}}
+    for (int64_t i = 0; i < count; ++i) to[i] = from[i] * by + 1.0f;
+    ++done;
+  }}
+}}
+extern "C" void affine(const float* x, float scale, float* y, int64_t n) {{
+  static std::thread helper = [] {{ std::thread t(work); t.detach(); return t; }}();
+  from = x; to = y; by = scale; count = n * 64;
+  ++asked;
+  while (asked != done) {{}}
+}}
+"""
+    result = judge_timed(cpp(source))
+    assert result["status"] == "rejected" or result["workloads"][0]["call"]["medianNs"] > 0.9 * BUSY_NS
 
 
 def test_x16_threads_left_behind() -> None:
     lines = "for _ in range(os.cpu_count()): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()"
     result = judge(request(python("import threading\n" + body(lines)), "benchmark", (2,)))
     assert result["status"] == "rejected"
-    assert guard_ids(result) == ["X16"]
+    assert guard_ids(result)[-1] == "X16"
 
 
 @pytest.mark.parametrize("path", ["objects", "referee"])

@@ -1,4 +1,4 @@
-"""Guards over synthetic calls: which figures they refuse, and which honest ones they let pass."""
+"""Guards over synthetic calls: which figures they refuse, which they correct, and which honest ones they let pass."""
 
 import os
 
@@ -6,32 +6,61 @@ import pytest
 
 from ksearch_referee.calls import Call
 from ksearch_referee.failures import KernelFailure
-from ksearch_referee.guards import check_clocks, check_idle, check_threads
+from ksearch_referee.guards import check_threads, resolution_ns, shortest_ns, unclaimed_ns
 
 CPUS = len(os.sched_getaffinity(0))
+WAY_NS = 80_000  # there and back, by the driver's clock; 30 us of it CPU time
+WAY_CPU_NS = 30_000
 
 
-def calls(claimed_ns: int, gap_ns: int, idle_cpu_ns: int = 0, count: int = 9) -> list[Call]:
-    return [Call({}, claimed_ns, gap_ns, idle_cpu_ns)] * count
+def calls(claimed_ns: int, hidden_ns: int = 0, cpu_ns: int | None = None, collect_ns: int = 0) -> list[Call]:
+    """Calls on one thread that claim `claimed_ns` and take `hidden_ns` more."""
+    used_ns = claimed_ns + hidden_ns if cpu_ns is None else cpu_ns
+    return [Call({}, claimed_ns, WAY_NS + hidden_ns + i, used_ns + WAY_CPU_NS, collect_ns) for i in range(9)]
 
 
-def test_a_gap_like_the_references_is_honest_however_long() -> None:
-    check_clocks(calls(10_000, 80_000_000), calls(500_000, 25_000_000))
+def times(kernel: list[Call]) -> int:
+    claimed_ns = kernel[4].claimed_ns
+    return claimed_ns + unclaimed_ns(kernel, calls(claimed_ns), calls(3_000_000, collect_ns=200_000))
 
 
-def test_single_delays_do_not_refuse() -> None:
-    check_clocks([*calls(10_000, 200_000, count=5), *calls(10_000, 90_000_000, count=4)], calls(50_000, 150_000))
+def test_an_honest_claim_stands() -> None:
+    assert times(calls(40_000)) == 40_000
+    assert times(calls(40_000_000)) == 40_000_000
+    assert times(calls(400_000, cpu_ns=CPUS * 400_000)) == 400_000, "one that keeps every CPU busy"
+    assert times(calls(400_000, collect_ns=200_000)) == 400_000, "one that returns what the reference returns"
 
 
-def test_a_worker_busy_for_longer_than_it_claims_is_refused() -> None:
-    with pytest.raises(KernelFailure, match="busy for 5000000 ns more"):
-        check_clocks(calls(10_000, 5_000_000), calls(500_000, 200_000))
+def test_single_delays_add_nothing() -> None:
+    slow = [Call({}, c.claimed_ns, c.gap_ns + 90_000_000, c.cpu_ns, 0) for c in calls(10_000)]
+    assert times([*calls(10_000), *slow[:4]]) == 10_000
 
 
-def test_a_pool_that_spins_for_a_moment_is_honest_and_a_busy_thread_is_not() -> None:
-    check_idle(calls(1, 1, idle_cpu_ns=(CPUS - 1) * 400_000))
-    with pytest.raises(KernelFailure, match="outside of 9 calls"):
-        check_idle(calls(1, 1, idle_cpu_ns=(CPUS - 1) * 1_000_000 + 1_000_000))
+@pytest.mark.parametrize("claimed_ns", [1, 20_000, 200_000])
+def test_what_was_not_claimed_is_added(claimed_ns: int) -> None:
+    true_ns = 300_000
+    assert 0.9 * true_ns < times(calls(claimed_ns, true_ns - claimed_ns)) <= true_ns
+
+
+def test_work_of_other_threads_is_added_as_far_as_all_cpus_could_have_shared_it() -> None:
+    hidden_ns = 60_000
+    assert times(calls(1, cpu_ns=hidden_ns * CPUS)) == pytest.approx(hidden_ns, abs=11_000)
+
+
+def test_work_while_handing_over_is_added() -> None:
+    assert times(calls(1_000, collect_ns=900_000)) == pytest.approx(700_000, rel=0.05)
+
+
+def test_the_resolution_is_what_idle_calls_differ_by() -> None:
+    assert resolution_ns(calls(1)) < 11_000
+    noisy = [Call({}, 1, WAY_NS + i * 10_000, WAY_CPU_NS, 0) for i in range(9)]
+    assert resolution_ns(noisy) == pytest.approx(10_000 + 5 * 40_000 / 3, abs=1)
+    assert shortest_ns(noisy * 2 + noisy[:1] * 9) <= 50_000, "a restless host spoils no score"
+
+
+def test_a_claim_that_is_far_off_is_refused() -> None:
+    with pytest.raises(KernelFailure, match="busy for 29"):
+        times(calls(10_000, 3_000_000))
 
 
 def test_threads() -> None:

@@ -5,7 +5,7 @@ import pLimit from "p-limit";
 import { z } from "zod";
 
 export type SubprocessSettings = {
-  /** The referee's command, e.g. `[".venv/bin/python", "-m", "ksearch_referee", "judge", "-"]`. */
+  /** The referee's command, e.g. `[".venv/bin/python", "-I", "-m", "ksearch_referee", "judge", "-"]`. */
   command: readonly [string, ...string[]];
   /** The whole environment of the referee: no secret of ours belongs there. */
   env: Readonly<Record<string, string>>;

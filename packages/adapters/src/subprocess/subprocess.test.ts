@@ -74,14 +74,14 @@ describe("the Python referee", () => {
   });
   refereeContract(
     async () =>
-      subprocessReferee({ command: [python, "-m", "ksearch_referee", "judge", "-"], env, graceMs: 9_000, atOnce: 4 }),
+      subprocessReferee({ command: [python, "-I", "-m", "ksearch_referee", "judge", "-"], env, graceMs: 9_000, atOnce: 4 }),
     request("contract/good"),
     request("contract/broken", rmsnorm.replace("sum += ", "sum += undeclared + ")),
   );
 
   test("a request that its contract does not know is for the operator, in its own words", async () => {
     const referee = subprocessReferee({
-      command: [python, "-m", "ksearch_referee", "judge", "-"],
+      command: [python, "-I", "-m", "ksearch_referee", "judge", "-"],
       env,
       graceMs: 9_000,
       atOnce: 4,

@@ -1,7 +1,7 @@
 """Memory that the driver and one worker share: an anonymous file, sealed so that the worker cannot shrink it.
 
-The driver writes inputs and a poison pattern into it; the worker copies them into private buffers, calls the kernel on
-those and copies everything back. The driver compares bytes that it has copied out first.
+A kernel reads its inputs and writes its outputs right here, and the driver fills and reads it only while the worker is
+stopped: nothing has to be copied around a call, and there is no moment outside of a call in which a kernel has inputs.
 """
 
 import fcntl
@@ -11,30 +11,57 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from ksearch_referee.problem import Slot
+from ksearch_referee.problem import ALIGNMENT_BYTES, Layout, Slot
+
+_PLACES = 64
+_MAX_CANARY = 0x7F
 
 
 class Arena:
-    """A shared map of at least `nbytes` bytes."""
+    """A shared map that holds `nbytes` bytes at any of 64 places, so that a call's pointers are not the last one's."""
 
     def __init__(self, nbytes: int) -> None:
-        self.nbytes = max(nbytes, mmap.PAGESIZE)
+        self.nbytes = nbytes + _PLACES * ALIGNMENT_BYTES
         self.descriptor = os.memfd_create("ksearch-arena", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
         os.ftruncate(self.descriptor, self.nbytes)
         fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         self._bytes = np.frombuffer(mmap.mmap(self.descriptor, self.nbytes), dtype=np.uint8)
+        self._base = 0
+        self._canary = 0
 
     def close(self) -> None:
         """Close the descriptor; the map goes with the object."""
         os.close(self.descriptor)
 
+    def lay(self, layout: Layout, rng: np.random.Generator) -> None:
+        """Choose a place, fill what lies between the tensors with a canary and the outputs with poison."""
+        self._base = int(rng.integers(_PLACES)) * ALIGNMENT_BYTES
+        self._canary = int(rng.integers(1, _MAX_CANARY))
+        for gap in layout.gaps:
+            self._between(gap.start, gap.end)[:] = self._canary
+        for slot in layout.outputs:
+            pattern = poison(slot, rng)
+            self.bytes_of(slot).reshape(-1, pattern.size)[:] = pattern
+
+    def overrun(self, layout: Layout) -> str | None:
+        """Say where something was written outside of the tensors, None if nothing was."""
+        written = (gap for gap in layout.gaps if np.any(self._between(gap.start, gap.end) != self._canary))
+        return next((gap.where for gap in written), None)
+
+    def offset_of(self, slot: Slot) -> int:
+        """Return where a tensor starts, in bytes from the start of the map."""
+        return self._base + slot.offset
+
     def bytes_of(self, slot: Slot) -> NDArray[np.uint8]:
         """Return the bytes of one tensor as a writable view."""
-        return self._bytes[slot.offset : slot.offset + slot.nbytes]
+        return self._between(slot.offset, slot.offset + slot.nbytes)
 
     def read(self, slot: Slot) -> np.ndarray:
-        """Copy one tensor out: what the worker does to the arena afterwards no longer matters."""
+        """Copy one tensor out."""
         return self.bytes_of(slot).copy().view(slot.dtype).reshape(slot.shape)
+
+    def _between(self, start: int, end: int) -> NDArray[np.uint8]:
+        return self._bytes[self._base + start : self._base + end]
 
 
 def poison(slot: Slot, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -19,7 +19,8 @@ from pathlib import Path, PurePosixPath
 
 from ksearch_referee.budget import Budget
 from ksearch_referee.diagnostics import first_error
-from ksearch_referee.failures import KernelFailure
+from ksearch_referee.failures import KernelFailure, TimeUp
+from ksearch_referee.folders import remove_folder
 from ksearch_referee.toolchain import Toolchain, compiler_environment, cpu_identity
 from ksearch_referee.wire import Kernel, Limits
 
@@ -86,25 +87,32 @@ class Build:
 
         Raises:
             KernelFailure: `compile_error`, or `timeout` after `limits.buildMs`.
+            TimeUp: `limits.totalMs` ran out first.
         """
         if self._process is None:
             return self._cached
-        wait_s = min(self._limits["buildMs"] / 1_000 - (time.monotonic() - self._started), total.remaining_s)
+        own_s = max(0.0, self._limits["buildMs"] / 1_000 - (time.monotonic() - self._started))
+        total_s = total.remaining_s
         try:
-            code = self._process.wait(max(0.0, wait_s))
+            code = self._process.wait(min(own_s, total_s))
         except subprocess.TimeoutExpired:
+            if total_s < own_s:
+                raise TimeUp from None
             raise KernelFailure("timeout", f"the build took longer than {self._limits['buildMs']} ms") from None
         finally:
             self.build_ms = round((time.monotonic() - self._started) * 1_000)
-        with (self._folder / _LOG_FILE).open("rb") as log:
-            text = log.read(self._limits["logBytes"] + 1)
-        self.log_cut = len(text) > self._limits["logBytes"]
-        self.log = text[: self._limits["logBytes"]].decode("utf-8", "replace")
+            self._read_log()
         if code != 0:
             message, snippet = first_error(self.log, self._kernel["files"])
             raise KernelFailure("compile_error", message, snippet)
         self._keep(self._built)
         return self._cached
+
+    def _read_log(self) -> None:
+        with (self._folder / _LOG_FILE).open("rb") as log:
+            text = log.read(self._limits["logBytes"] + 1)
+        self.log_cut = len(text) > self._limits["logBytes"]
+        self.log = text[: self._limits["logBytes"]].decode("utf-8", "replace")
 
     def _keep(self, built: Path) -> None:
         self._cached.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -118,4 +126,4 @@ class Build:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove_folder(self._folder)

@@ -1,113 +1,177 @@
-"""One call of a kernel in its worker: write inputs and poison, prepare, go, and read back nothing but bytes."""
+"""One call of a kernel in its worker: bind, write inputs and poison, go, and read back nothing but bytes.
 
-from collections.abc import Mapping
+The order is the defence. The worker is stopped when the inputs are written, is let go under two clocks of the driver's,
+and is stopped again before anything is read: what it computes from these inputs, in whatever thread, before or after
+the moment at which it says that it has finished, happens under those clocks (`Call`, `guards.unclaimed_ns`).
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ksearch_referee.arena import poison
 from ksearch_referee.failures import KernelFailure, Status, rejected
 from ksearch_referee.frames import Frame
 from ksearch_referee.problem import Layout, Scalar, Slot
-from ksearch_referee.runner import Runner
+from ksearch_referee.runner import Answer, Runner
 
 Values = Mapping[str, np.ndarray | float]
 
 _FAULT_GUARDS = {"subclass": "X17", "layout": "X20", "alias": "X10"}
+_MAX_DIMENSIONS = 64
 
 
 @dataclass(frozen=True)
 class Call:
     """What one call yielded.
 
-    `claimed_ns` is the worker's own reading around the bare call, `gap_ns` the driver's reading of the exchange less
-    that: the way there and back and the copies. `idle_cpu_ns` is the CPU time that the worker used while preparing,
-    beyond what one thread can use in the same wall time.
+    `claimed_ns` is the worker's own reading around the bare call. `gap_ns` is how much longer the worker ran by the
+    driver's clock, `cpu_ns` how much CPU time all its threads used meanwhile. `collect_ns` is how long it then ran to
+    hand over what the kernel returned; 0 for a kernel that writes its outputs in place.
     """
 
     outputs: dict[str, np.ndarray]
     claimed_ns: int
     gap_ns: int
-    idle_cpu_ns: int
+    cpu_ns: int
+    collect_ns: int
 
 
 def _raw(array: np.ndarray) -> NDArray[np.uint8]:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
-def _slot_entry(slot: Slot) -> Frame:
-    return {"name": slot.name, "dtype": slot.dtype_name, "shape": list(slot.shape), "offset": slot.offset}
+def _slot_entry(runner: Runner, slot: Slot) -> Frame:
+    offset = runner.arena.offset_of(slot)
+    return {"name": slot.name, "dtype": slot.dtype_name, "shape": list(slot.shape), "offset": offset}
 
 
-def _input_entry(entry: Slot | Scalar, values: Values) -> Frame:
+def _input_entry(runner: Runner, entry: Slot | Scalar, values: Values) -> Frame:
     if isinstance(entry, Slot):
-        return _slot_entry(entry)
+        return _slot_entry(runner, entry)
     return {"name": entry.name, "value": values[entry.name]}
 
 
-def _check_declared(runner: Runner, layout: Layout, declared: Any) -> None:
+def _text(value: object, limit: int) -> str:
+    return value[:limit] if isinstance(value, str) else ""
+
+
+def _shape(value: object) -> list[int] | None:
+    entries = cast("list[object]", value) if isinstance(value, list) else None
+    if entries is None or len(entries) > _MAX_DIMENSIONS:
+        return None
+    numbers = [entry for entry in entries if type(entry) is int]
+    return numbers if len(numbers) == len(entries) else None
+
+
+def _check_declared(runner: Runner, layout: Layout, declared: object) -> None:
     """Check what the worker says of its outputs; a lie here only makes the bytes wrong."""
-    entries: list[Any] = declared if isinstance(declared, list) else []  # pyright: ignore[reportUnknownVariableType]
+    entries = cast("list[object]", declared) if isinstance(declared, list) else []
     if len(entries) != len(layout.outputs):
-        raise KernelFailure("runtime_error", f"the process of the {runner.role} declared no outputs")
-    for slot, entry in zip(layout.outputs, entries, strict=True):
-        fault = entry.get("fault")
-        if fault is not None:
-            message = f"output '{slot.name}' {entry.get('detail')!s:.300}"
-            if fault in _FAULT_GUARDS:
-                raise rejected(_FAULT_GUARDS[fault], message)
-            raise KernelFailure("runtime_error", message)
+        raise runner.forged("an answer without one entry an output")
+    for slot, value in zip(layout.outputs, entries, strict=True):
+        if not isinstance(value, dict):
+            raise runner.forged("an output that is no object")
+        entry = cast("Frame", value)
+        if "fault" in entry:
+            message = f"output '{slot.name}' {_text(entry.get('detail'), 300)}"
+            guard = _FAULT_GUARDS.get(_text(entry["fault"], 20))
+            raise rejected(guard, message) if guard else KernelFailure("runtime_error", message)
         facts: tuple[tuple[Status, str, object, object], ...] = (
-            ("incorrect_shape", "shape", entry.get("shape"), list(slot.shape)),
-            ("incorrect_dtype", "dtype", entry.get("dtype"), slot.dtype_name),
+            ("incorrect_shape", "shape", _shape(entry.get("shape")), list(slot.shape)),
+            ("incorrect_dtype", "dtype", _text(entry.get("dtype"), 100), slot.dtype_name),
         )
         for status, what, got, want in facts:
             if got != want:
-                raise KernelFailure(status, f"output '{slot.name}' has the {what} {got!s:.200}, not {want}")
+                raise KernelFailure(status, f"output '{slot.name}' has the {what} {got}, not {want}")
 
 
-def _claim(frame: Frame, wall_ns: int) -> int:
+def _claim(answer: Answer) -> int:
     """Return the worker's claim, which cannot exceed what the driver saw around it."""
-    claimed = frame.get("ns")
-    if type(claimed) is not int or claimed < 0 or claimed > wall_ns:
-        raise rejected(
-            "X11", f"the worker claims {claimed!s:.40} ns for a call that took {wall_ns} ns by another clock"
-        )
+    claimed = answer.frame.get("ns")
+    if type(claimed) is not int or not 0 <= claimed <= answer.wall_ns:
+        told = claimed if type(claimed) is int else "no number of"
+        raise rejected("X11", f"the worker claims {told} ns for a call that took {answer.wall_ns} ns by another clock")
     return claimed
 
 
-def call(runner: Runner, layout: Layout, values: Values, rng: np.random.Generator, *, flush: bool) -> Call:
+def _check_memory(runner: Runner, layout: Layout, values: Values) -> None:
+    for slot in layout.tensors:
+        if not np.array_equal(runner.arena.bytes_of(slot), _raw(np.asarray(values[slot.name]))):
+            raise rejected("X09", f"the {runner.role} changed its input '{slot.name}'")
+    overrun = runner.arena.overrun(layout)
+    if overrun is not None:
+        raise KernelFailure("runtime_error", f"the {runner.role} wrote {overrun}")
+
+
+def _prepare(
+    runner: Runner,
+    layout: Layout,
+    values: Values,
+    rng: np.random.Generator,
+    flush: Callable[[], None] | None,
+    idle_ns: int | None = None,
+) -> None:
+    """Have the arguments bound; then, while the worker stands still, write the inputs."""
+    runner.arena.lay(layout, rng)
+    runner.exchange(
+        "prepare",
+        inputs=[_input_entry(runner, entry, values) for entry in layout.inputs],
+        outputs=[_slot_entry(runner, slot) for slot in layout.outputs],
+        axes=list(layout.axes),
+        idleNs=idle_ns,
+    )
+    for slot in layout.tensors:
+        runner.arena.bytes_of(slot)[:] = _raw(np.asarray(values[slot.name]))
+    if flush is not None:
+        flush()
+
+
+def idle_call(
+    runner: Runner,
+    layout: Layout,
+    values: Values,
+    rng: np.random.Generator,
+    flush: Callable[[], None] | None,
+    duration_ns: int,
+) -> Call:
+    """Do all that a call does, but let the worker touch all tensors instead of the kernel, for at least `duration_ns`.
+
+    What is left of the driver's reading is the way there and back, with the caches as a kernel finds and leaves them.
+
+    The worker must be one that is believed: the reference's.
+    """
+    _prepare(runner, layout, values, rng, flush, duration_ns)
+    answer = runner.exchange("go")
+    claimed_ns = _claim(answer)
+    return Call({}, claimed_ns, answer.wall_ns - claimed_ns, answer.cpu_ns, 0)
+
+
+def call(
+    runner: Runner, layout: Layout, values: Values, rng: np.random.Generator, flush: Callable[[], None] | None = None
+) -> Call:
     """Call the kernel once.
 
     Args:
         runner: a worker with a loaded kernel.
         layout: the workload's arguments.
         values: inputs by name; the driver keeps them, the worker gets copies.
-        rng: source of the poison pattern that the outputs hold before the call.
-        flush: whether the worker overwrites its caches before the call.
+        rng: source of the place in memory and of the poison that the outputs hold before the call.
+        flush: drives the inputs out of the caches.
 
     Raises:
-        KernelFailure: anything but outputs of the declared shapes and dtypes and untouched inputs.
+        KernelFailure: anything but outputs of the declared shapes and dtypes, and all other memory untouched.
     """
-    for slot in layout.tensors:
-        runner.arena.bytes_of(slot)[:] = _raw(np.asarray(values[slot.name]))
-    for slot in layout.outputs:
-        pattern = poison(slot, rng)
-        runner.arena.bytes_of(slot).reshape(-1, pattern.size)[:] = pattern
-    prepared = runner.exchange(
-        "prepare",
-        inputs=[_input_entry(entry, values) for entry in layout.inputs],
-        outputs=[_slot_entry(slot) for slot in layout.outputs],
-        axes=list(layout.axes),
-        flush=flush,
-    )
+    _prepare(runner, layout, values, rng, flush)
     answer = runner.exchange("go")
-    claimed_ns = _claim(answer.frame, answer.wall_ns)
-    _check_declared(runner, layout, answer.frame.get("outputs"))
-    for slot in layout.tensors:
-        if not np.array_equal(runner.arena.bytes_of(slot), _raw(np.asarray(values[slot.name]))):
-            raise rejected("X09", f"the {runner.role} changed its input '{slot.name}'")
+    claimed_ns = _claim(answer)
+    collect_ns = 0
+    if answer.frame.get("collect") is True:
+        collected = runner.exchange("collect")
+        collect_ns = collected.wall_ns
+        _check_declared(runner, layout, collected.frame.get("outputs"))
+    _check_memory(runner, layout, values)
     outputs = {slot.name: runner.arena.read(slot) for slot in layout.outputs}
-    return Call(outputs, claimed_ns, answer.wall_ns - claimed_ns, max(0, prepared.cpu_ns - prepared.wall_ns))
+    return Call(outputs, claimed_ns, answer.wall_ns - claimed_ns, answer.cpu_ns, collect_ns)

@@ -4,15 +4,16 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ksearch_referee.caches import CacheFlush
 from ksearch_referee.calls import Call, Values, call
 from ksearch_referee.compare import Comparison, compare_outputs
 from ksearch_referee.failures import KernelFailure
-from ksearch_referee.preparation import Workers, reference_failed
+from ksearch_referee.preparation import Workers, drop_incumbent, reference_failed
 from ksearch_referee.session import Purpose, Record, Session
 
 
 def reference_call(
-    session: Session, workers: Workers, record: Record, values: Values, rng: np.random.Generator, *, flush: bool
+    workers: Workers, record: Record, values: Values, rng: np.random.Generator, flush: CacheFlush | None = None
 ) -> Call:
     """Call the reference.
 
@@ -20,7 +21,7 @@ def reference_call(
         InfraError: it fails; the problem's fault.
     """
     try:
-        return call(workers.reference, record.layout, values, rng, flush=flush)
+        return call(workers.reference, record.layout, values, rng, flush)
     except KernelFailure as failure:
         raise reference_failed(failure) from None
 
@@ -50,12 +51,41 @@ def note(session: Session, record: Record, outputs: Call, expected: Call) -> Non
         raise wrong_numbers(record, comparison)
 
 
+def incumbent_call(
+    session: Session,
+    workers: Workers,
+    record: Record,
+    values: Values,
+    rng: np.random.Generator,
+    flush: CacheFlush | None = None,
+) -> Call | None:
+    """Call the incumbent, if there still is one: one that fails drops out."""
+    if workers.incumbent is None:
+        return None
+    try:
+        return call(workers.incumbent, record.layout, values, rng, flush)
+    except KernelFailure as failure:
+        drop_incumbent(session, workers, failure)
+        return None
+
+
+def check_incumbent(session: Session, workers: Workers, record: Record, outputs: Call, expected: Call) -> None:
+    """Compare a call of the incumbent with the reference: one that goes wrong drops out."""
+    comparison = compare_outputs(outputs.outputs, expected.outputs, session.settings["correctness"])
+    if not comparison.correct:
+        drop_incumbent(session, workers, wrong_numbers(record, comparison))
+
+
 def _trial(session: Session, workers: Workers, record: Record, purpose: Purpose, trial: int) -> None:
+    """Call every kernel on the same inputs: the incumbent too, or its first call would tell it what it is."""
     values = session.inputs(record, purpose, trial)
     rng = session.rng("poison", record.index, trial)
-    expected = reference_call(session, workers, record, values, rng, flush=False)
+    expected = reference_call(workers, record, values, rng)
     record.trials += 1
-    note(session, record, call(workers.kernel, record.layout, values, rng, flush=False), expected)
+    old = incumbent_call(session, workers, record, values, rng)
+    if old is not None:
+        check_incumbent(session, workers, record, old, expected)
+    note(session, record, call(workers.kernel, record.layout, values, rng), expected)
 
 
 def check(session: Session, workers: Workers, records: Iterable[Record], purpose: Purpose, trials: int) -> None:
@@ -67,7 +97,8 @@ def check(session: Session, workers: Workers, records: Iterable[Record], purpose
     first: KernelFailure | None = None
     for record in records:
         allowance_s = session.settings["limits"]["workloadMs"] / 1_000
-        workers.kernel.allowance_s = workers.reference.allowance_s = allowance_s
+        for runner in workers.present:
+            runner.allowance_s = allowance_s
         try:
             for trial in range(trials):
                 _trial(session, workers, record, purpose, trial)

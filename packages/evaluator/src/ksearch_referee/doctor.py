@@ -4,7 +4,8 @@ import platform
 from typing import Any
 
 from ksearch_referee.budget import Budget
-from ksearch_referee.environment import cache_folder, cpu_model, flush_bytes, package_version
+from ksearch_referee.caches import flush_bytes
+from ksearch_referee.environment import cache_folder, cpu_model, package_version
 from ksearch_referee.failures import InfraError, KernelFailure
 from ksearch_referee.runner import Runner
 from ksearch_referee.toolchain import Toolchain, find_toolchain

@@ -13,10 +13,6 @@ from ksearch_referee import __version__
 from ksearch_referee.failures import InfraError
 from ksearch_referee.toolchain import Toolchain
 
-_FALLBACK_CACHE_BYTES = 32 << 20
-_MAX_FLUSH_BYTES = 128 << 20
-_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-
 
 def cache_folder() -> Path:
     """Return the folder of built objects and locks: `$KSEARCH_REFEREE_CACHE`, or one per user in the temp folder.
@@ -37,14 +33,6 @@ def cpu_model() -> str:
     """Return the CPU's marketing name, or the machine's architecture."""
     match = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE)
     return match[1] if match else platform.machine()
-
-
-def flush_bytes() -> int:
-    """Return the size of a buffer a quarter larger than the last-level cache, at most 128 MiB."""
-    sizes = [_FALLBACK_CACHE_BYTES]
-    found = [path.read_text("ascii").strip() for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
-    sizes = [int(text[:-1]) * _UNITS[text[-1]] for text in found if text[-1:] in _UNITS] or sizes
-    return min(max(sizes) * 5 // 4, _MAX_FLUSH_BYTES)
 
 
 def package_version(name: str) -> str | None:

@@ -27,13 +27,15 @@ class Guard:
 class KernelFailure(Exception):
     """The kernel is wrong: a verdict that teaches the model, never an accident of ours.
 
-    `message` is one or two sentences; `detail` is what the model needs beyond it (compiler output, trace-back).
+    `message` is one or two sentences; `detail` is what the model needs beyond it (compiler output, trace-back);
+    `raised` the type of the exception, if the worker told of one.
     """
 
     status: Status
     message: str
     detail: str = ""
     guard: Guard | None = field(default=None)
+    raised: str = ""
 
     def __str__(self) -> str:
         """Return `status: message`."""

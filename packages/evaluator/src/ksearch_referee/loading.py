@@ -33,7 +33,7 @@ def array_framework(definition: Definition) -> str:
     return "torch"
 
 
-def load_reference(runner: Runner, definition: Definition, framework: str, flush_bytes: int) -> None:
+def load_reference(runner: Runner, definition: Definition, framework: str) -> None:
     """Load a problem's reference.
 
     Raises:
@@ -47,37 +47,32 @@ def load_reference(runner: Runner, definition: Definition, framework: str, flush
         file=_REFERENCE_FILE,
         symbol="run",
         destinationPassing=False,
-        flushBytes=flush_bytes,
     )
 
 
-def _load_library(runner: Runner, kernel: Kernel, definition: Definition, library: Path, flush_bytes: int) -> None:
+def _load_library(runner: Runner, kernel: Kernel, definition: Definition, library: Path) -> None:
     private = runner.kernel_folder / "kernel.so"
     shutil.copyfile(library, private)
     _, symbol = entry_of(kernel)
     scalars = [spec["dtype"] for spec in definition["inputs"].values() if spec["shape"] is None]
     try:
-        runner.exchange(
-            "load", binding="c", library=str(private), symbol=symbol, scalarDtypes=scalars, flushBytes=flush_bytes
-        )
+        runner.exchange("load", binding="c", library=str(private), symbol=symbol, scalarDtypes=scalars)
     except KernelFailure as failure:
-        if "AttributeError" in failure.message:
+        if failure.raised == "AttributeError":
             raise missing_symbol(definition, symbol) from None
-        if "OSError" in failure.message:
+        if failure.raised == "OSError":
             raise KernelFailure("compile_error", failure.message) from None
         raise
 
 
-def load_kernel(
-    runner: Runner, kernel: Kernel, definition: Definition, library: Path | None, framework: str, flush_bytes: int
-) -> None:
+def load_kernel(runner: Runner, kernel: Kernel, definition: Definition, library: Path | None, framework: str) -> None:
     """Load a kernel: its built `library`, or its Python files with arrays of `framework`.
 
     Raises:
         KernelFailure: `compile_error` when it cannot be loaded, `runtime_error` when that ends the process.
     """
     if library is not None:
-        _load_library(runner, kernel, definition, library, flush_bytes)
+        _load_library(runner, kernel, definition, library)
         return
     write_files(kernel, runner.kernel_folder)
     file, symbol = entry_of(kernel)
@@ -89,9 +84,8 @@ def load_kernel(
             file=file,
             symbol=symbol,
             destinationPassing=kernel["destinationPassing"],
-            flushBytes=flush_bytes,
         )
     except KernelFailure as failure:
-        if failure.detail and failure.message.startswith(f"the {runner.role} raised"):
+        if failure.raised:
             raise KernelFailure("compile_error", failure.message, failure.detail) from None
         raise

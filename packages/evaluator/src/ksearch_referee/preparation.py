@@ -1,6 +1,7 @@
 """The build phase: compilers run while the workers start; then every kernel is loaded into a worker of its own."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ksearch_referee.build import Build
 from ksearch_referee.environment import cache_folder
@@ -19,6 +20,11 @@ class Workers:
     kernel: Runner
     reference: Runner
     incumbent: Runner | None
+
+    @property
+    def present(self) -> list[Runner]:
+        """The workers that are still in play."""
+        return [runner for runner in (self.kernel, self.reference, self.incumbent) if runner is not None]
 
 
 def reference_failed(failure: KernelFailure) -> InfraError:
@@ -43,13 +49,11 @@ def _start_build(session: Session, kernel: Kernel | None) -> Build | None:
 
 
 def _start_workers(session: Session, with_incumbent: bool) -> Workers:
-    workers = Workers(
-        reference=session.start_worker("reference"),
-        kernel=session.start_worker("kernel"),
-        incumbent=session.start_worker("incumbent") if with_incumbent else None,
-    )
-    session.kernel = workers.kernel
-    return workers
+    """Start the workers in a random order: a process must not learn from its number whose kernel it holds."""
+    roles = ["reference", "kernel", *(["incumbent"] if with_incumbent else [])]
+    started = {role: session.start_worker(role) for role in session.shuffle.permutation(roles).tolist()}
+    session.kernel = started["kernel"]
+    return Workers(started["kernel"], started["reference"], started.get("incumbent"))
 
 
 def _greet(session: Session, workers: Workers) -> None:
@@ -58,23 +62,32 @@ def _greet(session: Session, workers: Workers) -> None:
     Raises:
         InfraError: one does not start: this host, or `limits.memoryMb`, is at fault.
     """
-    for runner in (workers.reference, workers.kernel, workers.incumbent):
-        if runner is not None:
-            try:
-                session.isolation = runner.greet()
-            except KernelFailure as failure:
-                raise InfraError(f"a worker did not start: {failure.message}\n{failure.detail}".strip()) from None
-
-
-def _load_candidate(session: Session, runner: Runner, build: Build | None, framework: str) -> None:
-    library = None
-    if build is not None:
+    for runner in workers.present:
         try:
-            library = build.wait(session.total)
-        finally:
-            session.build_log, session.build_log_cut = build.log, build.log_cut
-            session.build_ms = build.build_ms
-    load_kernel(runner, session.request["kernel"], session.definition, library, framework, session.flush_bytes)
+            session.isolation = runner.greet()
+        except KernelFailure as failure:
+            raise InfraError(f"a worker did not start: {failure.message}\n{failure.detail}".strip()) from None
+
+
+def _built(session: Session, build: Build | None) -> Path | None:
+    """Wait for the candidate's build, if it has one, and keep what it said."""
+    if build is None:
+        return None
+    try:
+        return build.wait(session.total)
+    finally:
+        session.build_log, session.build_log_cut = build.log, build.log_cut
+        session.build_ms = build.build_ms
+
+
+def _load_incumbent(session: Session, workers: Workers, kernel: Kernel, build: Build | None, framework: str) -> None:
+    if workers.incumbent is None:
+        return
+    try:
+        library = build.wait(session.total) if build else None
+        load_kernel(workers.incumbent, kernel, session.definition, library, framework)
+    except KernelFailure as failure:
+        drop_incumbent(session, workers, failure)
 
 
 def prepare(session: Session) -> Workers:
@@ -91,14 +104,14 @@ def prepare(session: Session) -> Workers:
     incumbent_build = _start_build(session, incumbent)
     _greet(session, workers)
     try:
-        load_reference(workers.reference, session.definition, framework, session.flush_bytes)
+        load_reference(workers.reference, session.definition, framework)
     except KernelFailure as failure:
         raise reference_failed(failure) from None
-    _load_candidate(session, workers.kernel, build, framework)
-    if incumbent and workers.incumbent:
-        try:
-            library = incumbent_build.wait(session.total) if incumbent_build else None
-            load_kernel(workers.incumbent, incumbent, session.definition, library, framework, session.flush_bytes)
-        except KernelFailure as failure:
-            drop_incumbent(session, workers, failure)
+    library = _built(session, build)
+    incumbent_first = session.shuffle.random() < 0.5  # as unpredictable as the order of the processes
+    if incumbent and incumbent_first:
+        _load_incumbent(session, workers, incumbent, incumbent_build, framework)
+    load_kernel(workers.kernel, session.request["kernel"], session.definition, library, framework)
+    if incumbent and not incumbent_first:
+        _load_incumbent(session, workers, incumbent, incumbent_build, framework)
     return workers

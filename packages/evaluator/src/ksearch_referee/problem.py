@@ -8,7 +8,7 @@ import numpy as np
 from ksearch_referee.dtypes import numpy_dtype
 from ksearch_referee.wire import Definition, TensorSpec, Workload
 
-_ALIGNMENT_BYTES = 256
+ALIGNMENT_BYTES = 256
 _C_TYPES = {
     "float32": "float",
     "float16": "uint16_t",
@@ -53,12 +53,25 @@ class Scalar:
 
 
 @dataclass(frozen=True)
+class Gap:
+    """Bytes that belong to no tensor; `where` says so to whoever writes there."""
+
+    start: int
+    end: int
+    where: str
+
+
+@dataclass(frozen=True)
 class Layout:
-    """Arguments of one workload: inputs and outputs in definition order, then the variable axes' values."""
+    """Arguments of one workload: inputs and outputs in definition order, then the variable axes' values.
+
+    Before the first tensor and behind each lies a gap of at least 256 bytes.
+    """
 
     inputs: tuple[Slot | Scalar, ...]
     outputs: tuple[Slot, ...]
     axes: tuple[int, ...]
+    gaps: tuple[Gap, ...]
     nbytes: int
 
     @property
@@ -85,13 +98,16 @@ def layout_of(definition: Definition, workload: Workload) -> Layout:
     """
     sizes = {axis: int(spec["value"]) for axis, spec in definition["axes"].items() if spec["type"] == "const"}
     sizes.update({axis: workload["axes"][axis] for axis in variable_axes(definition)})
-    end = 0
+    end = ALIGNMENT_BYTES
+    gaps = [Gap(0, end, "before the first tensor")]
 
     def place(name: str, spec: TensorSpec) -> Slot:
         nonlocal end
         numpy_dtype(spec["dtype"])
         slot = Slot(name, spec["dtype"], tuple(sizes[axis] for axis in spec["shape"] or []), end)
-        end += -(-slot.nbytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+        filled = end + slot.nbytes
+        end = (-(-filled // ALIGNMENT_BYTES) + 1) * ALIGNMENT_BYTES
+        gaps.append(Gap(filled, end, f"beyond the end of '{name}'"))
         return slot
 
     inputs = tuple(
@@ -100,7 +116,7 @@ def layout_of(definition: Definition, workload: Workload) -> Layout:
     )
     outputs = tuple(place(name, spec) for name, spec in definition["outputs"].items())
     axes = tuple(workload["axes"][axis] for axis in variable_axes(definition))
-    return Layout(inputs, outputs, axes, end)
+    return Layout(inputs, outputs, axes, tuple(gaps), end)
 
 
 def c_prototype(definition: Definition, symbol: str) -> str:

@@ -9,32 +9,41 @@ import os
 import resource
 import secrets
 import select
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ksearch_referee.arena import Arena
 from ksearch_referee.budget import Budget
 from ksearch_referee.failures import Guard, KernelFailure, TimeUp
+from ksearch_referee.folders import remove_folder
 from ksearch_referee.frames import ChannelClosed, Frame, FrameInvalid, FrameReader, send_frame
 from ksearch_referee.wire import Limits
 
 _MAX_FILE_BYTES = 16 << 20
 _SEND_TIMEOUT_S = 5.0
 _EXIT_GRACE_S = 0.5
+_STOP_TIMEOUT_S = 1.0
+_FLUSH_TIMEOUT_S = 1.0
 _MIN_START_S = 20.0
+_ERROR_KEYS = ("type", "message", "traceback")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A worker's answer, and the driver's own times around it."""
+    """A worker's answer, and how long the worker ran for it.
+
+    `wall_ns` is from before it was let go until it stood still again, `cpu_ns` the CPU time of all its threads.
+    """
 
     frame: Frame
     wall_ns: int
@@ -58,6 +67,40 @@ def worker_environment(folder: Path) -> dict[str, str]:
         "MALLOC_MMAP_THRESHOLD_": "1000000000",
         "MALLOC_TRIM_THRESHOLD_": "1000000000",
     }
+
+
+class _StopWatchdog:
+    """Kills process groups that do not stand still in time.
+
+    Waiting for that has to block: a driver that polled would take, for milliseconds, the CPU that a worker's threads
+    need in order to stop.
+    """
+
+    def __init__(self) -> None:
+        self._give_up_at: dict[int, float] = {}
+        threading.Thread(target=self._watch, name="stop-watchdog", daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(_STOP_TIMEOUT_S / 4)
+            for group, give_up_at in list(self._give_up_at.items()):
+                if time.monotonic() > give_up_at:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(group, signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def over(self, group: int) -> Generator[None, None, None]:
+        """Watch over one group that has been told to stop."""
+        self._give_up_at[group] = time.monotonic() + _STOP_TIMEOUT_S
+        try:
+            yield
+        finally:
+            del self._give_up_at[group]
+
+
+@cache
+def _watchdog() -> _StopWatchdog:
+    return _StopWatchdog()
 
 
 class Runner:
@@ -111,9 +154,9 @@ class Runner:
         """
         nonce = secrets.token_hex(16)
         wait_s = min(self.allowance_s, self._total.remaining_s)
-        self._signal_group(signal.SIGCONT)
         cpu_ns = self._cpu_ns()
         started = time.perf_counter_ns()
+        self._signal_group(signal.SIGCONT)
         try:
             send_frame(self._channel, {"op": operation, "nonce": nonce, **fields})
             frame = self._reader.read(time.monotonic() + wait_s)
@@ -126,16 +169,17 @@ class Runner:
                 raise TimeUp from None
             raise KernelFailure("timeout", f"the {self.role} did not answer within {wait_s:.1f} s") from None
         except FrameInvalid as error:
-            raise self._forged(str(error)) from None
+            raise self.forged(str(error)) from None
+        self._stop()
         wall_ns = time.perf_counter_ns() - started
         cpu_ns = self._cpu_ns() - cpu_ns
-        self._signal_group(signal.SIGSTOP)
         self.used_s += wall_ns / 1e9
         self.allowance_s = max(0.0, self.allowance_s - wall_ns / 1e9)
-        if not isinstance(frame.get("nonce"), str) or not secrets.compare_digest(frame["nonce"], nonce):
-            raise self._forged("an answer without the nonce of its request")
+        echoed = frame.get("nonce")
+        if not isinstance(echoed, str) or not secrets.compare_digest(echoed.encode("utf-8", "replace"), nonce.encode()):
+            raise self.forged("an answer without the nonce of its request")
         if self._reader.pending:
-            raise self._forged("bytes that answer no request")
+            raise self.forged("bytes that answer no request")
         if "error" in frame:
             raise self._raised(frame["error"])
         return Answer(frame, wall_ns, cpu_ns)
@@ -155,6 +199,10 @@ class Runner:
 
     def log(self) -> tuple[str, bool]:
         """Return what the worker printed, cut to `limits.logBytes`, and whether something was cut."""
+        if self._exit is None:
+            self.allowance_s = _FLUSH_TIMEOUT_S
+            with contextlib.suppress(KernelFailure, TimeUp):
+                self.exchange("flush-logs")
         with (self.folder / "log").open("rb") as log:
             text = log.read(self._log_bytes + 1)
         return text[: self._log_bytes].decode("utf-8", "replace"), len(text) > self._log_bytes
@@ -172,11 +220,17 @@ class Runner:
     def remove(self) -> None:
         """Kill the worker and delete its folder."""
         self.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_folder(self.folder)
 
     def _signal_group(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
+
+    def _stop(self) -> None:
+        """Stop the worker and wait until every thread of it stands still, or until it is dead."""
+        with _watchdog().over(self._process.pid):
+            self._signal_group(signal.SIGSTOP)
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def _cpu_ns(self) -> int:
         """CPU time of the worker, all threads: the clock that `clock_getcpuclockid(3)` names; 0 once it is gone."""
@@ -191,12 +245,14 @@ class Runner:
         what = self._exit if ended_alone else "closed its channel to the referee"
         return KernelFailure("runtime_error", f"the process of the {self.role} {what}", self.log()[0][-2_000:])
 
-    def _forged(self, evidence: str) -> KernelFailure:
+    def forged(self, evidence: str) -> KernelFailure:
+        """Kill the worker; return the failure of a kernel that wrote to the referee's channel itself."""
         self.close()
         message = f"the process of the {self.role} wrote to the referee's channel: {evidence}"
         return KernelFailure("runtime_error", message, guard=Guard("X29", "warn", message))
 
     def _raised(self, error: object) -> KernelFailure:
-        told: dict[str, Any] = error if isinstance(error, dict) else {}  # pyright: ignore[reportUnknownVariableType]
-        message = f"the {self.role} raised {told.get('type')!s:.100}: {told.get('message')!s:.800}"
-        return KernelFailure("runtime_error", message, str(told.get("traceback", ""))[:4_000])
+        told = cast("Frame", error) if isinstance(error, dict) else {}
+        kind, text, trace = (str(told[key]) if isinstance(told.get(key), str) else "" for key in _ERROR_KEYS)
+        message = f"the {self.role} raised {kind:.100}: {text:.800}"
+        return KernelFailure("runtime_error", message, trace[:4_000], raised=kind or "BaseException")

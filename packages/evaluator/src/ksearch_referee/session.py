@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from ksearch_referee.budget import Budget
+from ksearch_referee.caches import CacheFlush
 from ksearch_referee.compare import Comparison
-from ksearch_referee.environment import cache_folder, flush_bytes
+from ksearch_referee.environment import cache_folder
 from ksearch_referee.failures import Guard
 from ksearch_referee.locks import TimingSlot
 from ksearch_referee.problem import Layout, layout_of
@@ -20,10 +21,10 @@ from ksearch_referee.toolchain import Toolchain
 from ksearch_referee.wire import Definition, Request, Workload
 
 Phase = Literal["static", "build", "smoke", "correctness", "timing", "postcheck", "done"]
-Purpose = Literal["smoke", "correctness", "warmup", "timing", "postcheck", "poison", "bootstrap"]
+Purpose = Literal["smoke", "correctness", "warmup", "timing", "postcheck", "poison", "bootstrap", "order"]
 GenerateInputs = Callable[[Definition, Workload, np.random.Generator], Mapping[str, Any]]
 
-_PURPOSES: tuple[Purpose, ...] = ("smoke", "correctness", "warmup", "timing", "postcheck", "poison", "bootstrap")
+_PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
 
 @dataclass
@@ -57,8 +58,8 @@ class Session:
         self.definition = request["problem"]["definition"]
         self.settings = request["settings"]
         self.seed = secrets.token_hex(16)
+        self.shuffle = self.rng("order")
         self.total = Budget(self.settings["limits"]["totalMs"])
-        self.flush_bytes = flush_bytes() if self.settings["timing"]["flushCache"] else 0
         self.phase: Phase = "static"
         self.guards: list[Guard] = []
         self.records: list[Record] = []
@@ -76,6 +77,11 @@ class Session:
     def slot(self) -> TimingSlot:
         """The timing slot of this device."""
         return TimingSlot(cache_folder() / "locks", self.request["device"])
+
+    @cached_property
+    def flush_caches(self) -> CacheFlush | None:
+        """What drives inputs out of the caches before a timed call, when the settings say so."""
+        return CacheFlush() if self.settings["timing"]["flushCache"] else None
 
     def lay_out(self) -> None:
         """Lay every workload out in memory.

@@ -5,58 +5,108 @@ from itertools import permutations
 from typing import Any
 
 from ksearch_referee import guards
-from ksearch_referee.calls import Call, call
-from ksearch_referee.checking import note, reference_call
-from ksearch_referee.failures import KernelFailure
-from ksearch_referee.preparation import Workers, drop_incumbent
+from ksearch_referee.caches import CacheFlush
+from ksearch_referee.calls import Call, call, idle_call
+from ksearch_referee.checking import check_incumbent, incumbent_call, note, reference_call
+from ksearch_referee.failures import Guard, KernelFailure
+from ksearch_referee.preparation import Workers, drop_incumbent, reference_failed
 from ksearch_referee.session import Purpose, Record, Session, Times
 
-_ORDERS = tuple(permutations(("incumbent", "kernel", "reference")))
+_ORDERS = tuple(permutations(("incumbent", "kernel", "reference", "idle")))
+_MAX_IDLE_NS = 5_000_000
+_GRAVE_NS = 50_000
+_GRAVE_RATIO = 0.1
 
 
 class _Round:
-    """Calls of one workload, in every order in turn: drift, and who went before, hit all kernels alike."""
+    """Calls of one workload: in every trial each kernel is called, and once none, in an order that is drawn.
+
+    So drift, and who went before, hit all alike, and a kernel cannot tell from the pauses which of them it is.
+    """
 
     def __init__(self, session: Session, workers: Workers, record: Record) -> None:
         self._session = session
         self._workers = workers
         self._record = record
+        self._orders: list[tuple[str, ...]] = []
         self._checked = session.settings["correctness"]["checkTimed"] == "all"
-        self._flushed = session.settings["timing"]["flushCache"]
+        self._idle_ns = 0
         self.kernel: list[Call] = []
         self.reference: list[Call] = []
         self.incumbent: list[Call] = []
+        self.idle: list[Call] = []
+
+    def _order(self) -> tuple[str, ...]:
+        if not self._orders:
+            self._orders = [_ORDERS[i] for i in self._session.shuffle.permutation(len(_ORDERS))]
+        return self._orders.pop()
+
+    def _idle_call(self, values: Mapping[str, Any], trial: int, flush: CacheFlush | None) -> Call:
+        rng = self._session.rng("poison", self._record.index, trial)
+        try:
+            return idle_call(self._workers.reference, self._record.layout, values, rng, flush, self._idle_ns)
+        except KernelFailure as failure:
+            raise reference_failed(failure) from None
 
     def play(self, purpose: Purpose, trial: int, values: Mapping[str, Any]) -> None:
         """Call each kernel once on `values`."""
-        for role in _ORDERS[trial % len(_ORDERS)]:
-            self._call(role, purpose, trial, values)
+        flush = self._session.flush_caches if purpose == "timing" else None
+        session, workers, record = self._session, self._workers, self._record
+        old: Call | None = None
+        for role in self._order():
+            rng = session.rng("poison", record.index, trial)
+            if role == "kernel":
+                self.kernel.append(call(workers.kernel, record.layout, values, rng, flush))
+            elif role == "reference":
+                self.reference.append(reference_call(workers, record, values, rng, flush))
+            elif role == "incumbent":
+                old = incumbent_call(session, workers, record, values, rng, flush)
+            else:
+                self.idle.append(self._idle_call(values, trial, flush))
         if self._checked:
-            note(self._session, self._record, self.kernel[-1], self.reference[-1])
-            self._record.checked_timed += purpose == "timing"
-
-    def _call(self, role: str, purpose: Purpose, trial: int, values: Mapping[str, Any]) -> None:
-        session, workers, layout = self._session, self._workers, self._record.layout
-        rng = session.rng("poison", self._record.index, trial)
-        flush = self._flushed and purpose == "timing"
-        if role == "kernel":
-            self.kernel.append(call(workers.kernel, layout, values, rng, flush=flush))
-        elif role == "reference":
-            self.reference.append(reference_call(session, workers, self._record, values, rng, flush=flush))
-        elif workers.incumbent is not None:
-            try:
-                self.incumbent.append(call(workers.incumbent, layout, values, rng, flush=flush))
-            except KernelFailure as failure:
-                drop_incumbent(session, workers, failure)
+            if old is not None:
+                check_incumbent(session, workers, record, old, self.reference[-1])
+            note(session, record, self.kernel[-1], self.reference[-1])
+            record.checked_timed += purpose == "timing"
+        if old is not None and workers.incumbent is not None:
+            self.incumbent.append(old)
 
     def forget(self) -> None:
-        """Drop the calls so far: they were the warm-up."""
-        for calls in (self.kernel, self.reference, self.incumbent):
+        """Drop the calls so far: they were the warm-up. From here on an idle call is as long as the kernel's last."""
+        if self.kernel:
+            self._idle_ns = min(self.kernel[-1].claimed_ns, _MAX_IDLE_NS)
+        for calls in (self.kernel, self.reference, self.incumbent, self.idle):
             calls.clear()
 
 
-def _claims(calls: Sequence[Call]) -> list[int]:
-    return [c.claimed_ns for c in calls]
+def _unclaimed_by_incumbent(session: Session, workers: Workers, rounds: _Round) -> int:
+    try:
+        return guards.unclaimed_ns(rounds.incumbent, rounds.idle, rounds.reference)
+    except KernelFailure as failure:
+        drop_incumbent(session, workers, failure)
+        return 0
+
+
+def _times(session: Session, workers: Workers, rounds: _Round, workload: str) -> Times:
+    """Return the claims, raised to what the driver's clocks saw; say in a guard where that changes something."""
+    shortest_ns = guards.shortest_ns(rounds.idle)
+
+    def raised(calls: Sequence[Call], unclaimed_ns: int) -> list[int]:
+        return [max(c.claimed_ns + unclaimed_ns, shortest_ns) for c in calls]
+
+    unclaimed_ns = guards.unclaimed_ns(rounds.kernel, rounds.idle, rounds.reference)
+    if unclaimed_ns > 0:
+        evidence = f"{workload}: {unclaimed_ns} ns that the worker did not claim were added to every call"
+        grave = unclaimed_ns > _GRAVE_RATIO * min(c.claimed_ns for c in rounds.kernel) + _GRAVE_NS
+        session.guards.append(Guard("X11", "warn" if grave else "info", evidence))
+    kernel = raised(rounds.kernel, unclaimed_ns)
+    if any(time == shortest_ns for time in kernel):
+        evidence = f"{workload}: calls shorter than {shortest_ns} ns count as that: the outer clocks tell no less"
+        session.guards.append(Guard("X37", "info", evidence))
+    incumbent: list[int] = []
+    if workers.incumbent is not None:
+        incumbent = raised(rounds.incumbent, _unclaimed_by_incumbent(session, workers, rounds))
+    return Times(kernel, raised(rounds.reference, 0), incumbent if workers.incumbent is not None else [])
 
 
 def _take_times(session: Session, workers: Workers, record: Record) -> None:
@@ -74,9 +124,7 @@ def _take_times(session: Session, workers: Workers, record: Record) -> None:
     grown = guards.check_threads(threads, workers.kernel.thread_count)
     if grown is not None:
         session.guards.append(grown)
-    guards.check_clocks(rounds.kernel, rounds.reference)
-    guards.check_idle(rounds.kernel)
-    record.times = Times(_claims(rounds.kernel), _claims(rounds.reference), _claims(rounds.incumbent))
+    record.times = _times(session, workers, rounds, record.workload["uuid"])
     session.device_ns += sum(record.times.kernel)
 
 
@@ -88,9 +136,8 @@ def time_workload(session: Session, workers: Workers, record: Record) -> None:
     """
     with session.slot.exclusive() as waited_s:
         session.total.exclude(waited_s)
-        for runner in (workers.kernel, workers.reference, workers.incumbent):
-            if runner is not None:
-                runner.allowance_s = session.settings["limits"]["workloadMs"] / 1_000
+        for runner in workers.present:
+            runner.allowance_s = session.settings["limits"]["workloadMs"] / 1_000
         try:
             _take_times(session, workers, record)
         except KernelFailure as failure:

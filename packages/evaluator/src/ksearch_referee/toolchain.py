@@ -12,7 +12,7 @@ from pathlib import Path
 from ksearch_referee.failures import InfraError
 
 BASE_FLAGS = ("-O3", "-std=c++20", "-fPIC", "-shared", "-pthread")
-_OPTIONAL_FLAGS = ("-march=native", "-fopenmp")
+_OPTIONAL_FLAGS = ("-march=native", "-fopenmp", "-fmax-errors=20")
 _COMPILERS = ("g++", "clang++", "c++")
 _SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin"
 _PROBE = "#include <cstdint>\nint probe() { return 0; }\n"

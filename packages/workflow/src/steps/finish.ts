@@ -75,12 +75,15 @@ async function duelVerdict(deps: Deps, state: RunState, { kernelId, rivalId }: P
   }
 }
 
+/** Equal kernels in processes of their own differ by up to this, whatever the interval of one pair of processes says. */
+const duelMargin = 0.03;
+
 /** The rival takes over if it is faster beyond the noise, or if the kernel fails on fresh seeds. */
 function duelEvent({ kernelId, rivalId }: Pair, verdict: Verdict): RunEvent {
   const { status, score, message } = factsOf(verdict);
   const against = verdict.status === "passed" ? (verdict.aggregate?.vsIncumbent ?? null) : null;
   const ratio = against && { value: against.value, low: against.low, high: against.high };
-  const stands = status === "passed" && !(rivalId !== null && ratio !== null && ratio.high < 1);
+  const stands = status === "passed" && !(rivalId !== null && ratio !== null && ratio.high < 1 - duelMargin);
   return { type: "duel.judged", kernelId, rivalId, status, score, ratio, winner: stands ? kernelId : rivalId, message };
 }
 

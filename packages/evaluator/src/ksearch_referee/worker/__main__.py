@@ -11,7 +11,9 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +21,13 @@ from numpy.typing import NDArray
 from ksearch_referee.frames import ChannelClosed, Frame, FrameReader, send_frame
 from ksearch_referee.problem import Slot
 from ksearch_referee.worker import sandbox
-from ksearch_referee.worker.binding import Binding, PreparedCall
+from ksearch_referee.worker.binding import Binding, DestinationCall, PreparedCall
 
-_ALIGNMENT_BYTES = 256
 _MAX_TRACEBACK_CHARS = 4_000
 
 
-def _private_copy(source: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Copy bytes into fresh memory of our own, aligned to 256 bytes."""
-    raw = np.empty(source.nbytes + _ALIGNMENT_BYTES, dtype=np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT_BYTES
-    copy = raw[start : start + source.nbytes]
-    copy[:] = source
-    return copy
+def _slot(entry: Frame) -> Slot:
+    return Slot(entry["name"], entry["dtype"], tuple(entry["shape"]), entry["offset"])
 
 
 def _load_binding(frame: Frame) -> Binding:
@@ -41,49 +37,56 @@ def _load_binding(frame: Frame) -> Binding:
     return load(frame)
 
 
+def _idle(duration_ns: int, values: Sequence[np.ndarray | float]) -> None:
+    """In place of a kernel: read and write all tensors, again and again until `duration_ns` are over."""
+    give_up_at = time.perf_counter_ns() + duration_ns
+    tensors = [value.reshape(-1).view(np.uint8) for value in values if isinstance(value, np.ndarray)]
+    while True:
+        for tensor in tensors:
+            np.invert(tensor, out=tensor)
+        if time.perf_counter_ns() >= give_up_at:
+            return
+
+
 class Worker:
-    """One kernel, its arena and the buffer that flushes the caches."""
+    """One kernel and its arena."""
 
     def __init__(self, arena_fd: int) -> None:
-        self._arena = np.frombuffer(mmap.mmap(arena_fd, 0), dtype=np.uint8)
+        shared = mmap.mmap(arena_fd, 0, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
+        self._arena = np.frombuffer(shared, dtype=np.uint8)
         self._libc = ctypes.CDLL(None)
         self._binding: Binding | None = None
-        self._flush = np.zeros(0, dtype=np.uint64)
-        self._inputs: list[tuple[Slot, NDArray[np.uint8]]] = []
         self._call: PreparedCall | None = None
+        self._result: Any = None
 
     def _bytes_of(self, slot: Slot) -> NDArray[np.uint8]:
         return self._arena[slot.offset : slot.offset + slot.nbytes]
 
+    def _array_of(self, slot: Slot) -> np.ndarray:
+        return self._bytes_of(slot).view(slot.dtype).reshape(slot.shape)
+
     def load(self, frame: Frame) -> Frame:
         """Load the kernel. From here on this process is not trusted."""
-        self._flush = np.zeros(frame["flushBytes"] // 8, dtype=np.uint64)
         self._binding = _load_binding(frame)
         gc.collect()
         gc.freeze()
         return {}
 
     def prepare(self, frame: Frame) -> Frame:
-        """Copy the arguments out of the arena into new buffers, then flush the caches if told to."""
+        """Bind the arguments of the next call to their places in the arena, which hold nothing of it yet."""
         if self._binding is None:
             raise RuntimeError("nothing is loaded")
-        self._call = None
-        self._inputs = []
-        arguments: list[np.ndarray | float] = []
-        for entry in frame["inputs"]:
-            if "value" in entry:
-                arguments.append(entry["value"])
-                continue
-            slot = Slot(entry["name"], entry["dtype"], tuple(entry["shape"]), entry["offset"])
-            private = _private_copy(self._bytes_of(slot))
-            self._inputs.append((slot, private))
-            arguments.append(private.view(slot.dtype).reshape(slot.shape))
-        outputs = [Slot(e["name"], e["dtype"], tuple(e["shape"]), e["offset"]) for e in frame["outputs"]]
-        buffers = [_private_copy(self._bytes_of(slot)).view(slot.dtype).reshape(slot.shape) for slot in outputs]
-        self._call = self._binding.prepare(arguments, outputs, buffers, frame["axes"])
-        if frame["flush"]:
-            np.add(self._flush, 1, out=self._flush)
-        return {}
+        self._call = self._result = None
+        arguments: list[np.ndarray | float] = [
+            entry["value"] if "value" in entry else self._array_of(_slot(entry)) for entry in frame["inputs"]
+        ]
+        outputs = [_slot(entry) for entry in frame["outputs"]]
+        buffers = [self._array_of(slot) for slot in outputs]
+        if frame["idleNs"] is None:
+            self._call = self._binding.prepare(arguments, outputs, buffers, frame["axes"])
+        else:
+            self._call = DestinationCall(partial(_idle, frame["idleNs"], [*arguments, *buffers]))
+        return self.flush_logs(frame)
 
     def go(self, _frame: Frame, clock: Callable[[], int] = time.perf_counter_ns) -> Frame:
         """Call the kernel once between two readings of a clock that was bound before the kernel was loaded."""
@@ -93,14 +96,23 @@ class Worker:
         invoke = call.invoke
         gc.disable()
         started = clock()
-        result = invoke()
+        self._result = invoke()
         ended = clock()
         gc.enable()
-        self._libc.fflush(None)  # what it printed is on file before the driver may kill this process
-        declared = call.collect(result, self._bytes_of)
-        for slot, private in self._inputs:
-            self._bytes_of(slot)[:] = private
-        return {"ns": ended - started, "outputs": declared}
+        return {"ns": ended - started, "collect": call.collect is not None}
+
+    def collect(self, _frame: Frame) -> Frame:
+        """Copy what the kernel returned into the arena."""
+        call, result = self._call, self._result
+        if call is None or call.collect is None:
+            raise RuntimeError("there is nothing to collect")
+        self._result = None
+        return {"outputs": call.collect(result, self._bytes_of)}
+
+    def flush_logs(self, _frame: Frame) -> Frame:
+        """Write out what C code printed, before the driver reads it or kills this process."""
+        self._libc.fflush(None)
+        return {}
 
 
 def _error_of(error: BaseException) -> Frame:
@@ -123,6 +135,8 @@ def main() -> None:
         "load": worker.load,
         "prepare": worker.prepare,
         "go": worker.go,
+        "collect": worker.collect,
+        "flush-logs": worker.flush_logs,
     }
     while True:
         try:

@@ -10,32 +10,31 @@ from ksearch_referee.frames import Frame
 from ksearch_referee.problem import Slot
 
 ArenaBytes = Callable[[Slot], NDArray[np.uint8]]
+Collect = Callable[[Any, ArenaBytes], list[Frame]]
 
 
 class PreparedCall(Protocol):
-    """One call with its arguments bound: nothing is left to convert inside the timed region."""
+    """One call with its arguments bound: nothing is left to convert inside the timed region.
+
+    `collect` copies what the kernel returned into the arena and declares of each output `{dtype, shape}` or
+    `{fault, detail}`; it is None where the kernel writes the outputs in place, and what it returns is of no interest.
+    """
 
     invoke: Callable[[], Any]
 
-    def collect(self, result: Any, arena_bytes: ArenaBytes) -> list[Frame]:
-        """Copy the outputs into the arena; declare of each `{dtype, shape}` or `{fault, detail}`."""
+    @property
+    def collect(self) -> Collect | None:
+        """See above."""
         ...
 
 
 class DestinationCall:
-    """A call that fills given outputs; their dtypes and shapes are the driver's own."""
+    """A call that writes the outputs in place; their dtypes and shapes are the driver's own."""
 
-    def __init__(self, invoke: Callable[[], Any], outputs: Sequence[Slot], buffers: Sequence[np.ndarray]) -> None:
+    collect: Collect | None = None
+
+    def __init__(self, invoke: Callable[[], Any]) -> None:
         self.invoke = invoke
-        self._outputs = outputs
-        self._buffers = buffers
-
-    def collect(self, result: Any, arena_bytes: ArenaBytes) -> list[Frame]:
-        """Copy the outputs into the arena; what the kernel returned is of no interest."""
-        del result
-        for slot, buffer in zip(self._outputs, self._buffers, strict=True):
-            arena_bytes(slot)[:] = buffer.reshape(-1).view(np.uint8)
-        return [{"dtype": slot.dtype_name, "shape": list(slot.shape)} for slot in self._outputs]
 
 
 class Binding(Protocol):
@@ -48,5 +47,5 @@ class Binding(Protocol):
         buffers: Sequence[np.ndarray],
         axes: Sequence[int],
     ) -> PreparedCall:
-        """Bind one call. `buffers` are poisoned outputs for kernels that fill their destinations."""
+        """Bind one call. `buffers` are the outputs in the arena, for kernels that fill their destinations."""
         ...

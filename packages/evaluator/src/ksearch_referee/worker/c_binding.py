@@ -45,6 +45,7 @@ class _CKernel:
         axes: Sequence[int],
     ) -> DestinationCall:
         """Turn every argument into the C value that the prototype names."""
+        del outputs
         scalar_dtypes = iter(self._scalar_dtypes)
         values = [
             ctypes.c_void_p(a.ctypes.data) if isinstance(a, np.ndarray) else _c_scalar(a, next(scalar_dtypes))
@@ -52,7 +53,7 @@ class _CKernel:
         ]
         values += [ctypes.c_void_p(buffer.ctypes.data) for buffer in buffers]
         values += [ctypes.c_int64(axis) for axis in axes]
-        return DestinationCall(partial(self._function, *values), outputs, buffers)
+        return DestinationCall(partial(self._function, *values))
 
 
 def load(frame: Frame) -> _CKernel:

@@ -9,5 +9,5 @@ import sys
 from ksearch_referee.worker import sandbox
 
 if __name__ == "__main__":
-    sandbox.enter()
+    sandbox.enter(children=True)
     os.execv(sys.argv[1], sys.argv[1:])  # noqa: S606 - the arguments are the driver's own

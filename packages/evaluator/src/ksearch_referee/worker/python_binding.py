@@ -96,7 +96,7 @@ class _PythonKernel:
         """Bind one call; a Python kernel reads the axes from shapes."""
         del axes
         if self._destination_passing:
-            return DestinationCall(partial(self.function, *arguments, *buffers), outputs, buffers)
+            return DestinationCall(partial(self.function, *arguments, *buffers))
         return _PythonCall(self, arguments, outputs)
 
 

@@ -31,15 +31,18 @@ def _drop_capabilities(libc: ctypes.CDLL) -> bool:
     return libc.capset(header, none) == 0
 
 
-def enter() -> list[str]:
-    """Apply all measures to this process, in its folder `work`; return the names of those that this host gave."""
+def enter(*, children: bool = False) -> list[str]:
+    """Apply all measures to this process, in its folder `work`; return the names of those that this host gave.
+
+    `children` says whether it may start other processes, as a compiler has to.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     applied = {
         "dies-with-driver": libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0,
         "no-new-privs": libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0,
         "no-capabilities": _drop_capabilities(libc),
         "landlock": confine_files(libc, Path.cwd().parent),
-        "seccomp": forbid_system_calls(libc, os.getpid()),
+        "seccomp": forbid_system_calls(libc, os.getpid(), children=children),
     }
     return [name for name, holds in applied.items() if holds]
 

@@ -108,7 +108,7 @@ class _TorchKernel:
         if not self._destination_passing:
             return _TorchCall(self, tensors, outputs)
         destinations = [_tensor(b, slot.dtype_name) for slot, b in zip(outputs, buffers, strict=True)]
-        return DestinationCall(partial(self.function, *tensors, *destinations), outputs, buffers)
+        return DestinationCall(partial(self.function, *tensors, *destinations))
 
 
 def load(frame: Frame) -> _TorchKernel:
