@@ -4,7 +4,7 @@ import { Usage } from "./search/events.ts";
 
 /** What one submission of a call cost. `lost`: a process died before its answer was recorded; the amount is the worst case. */
 export const UsageRow = z.strictObject({
-  /** Call and submission: `lane1-cycle1/attempt1/draft#1`. */
+  /** See `submissionKey`. */
   key: z.string(),
   to: z.enum(["llm", "referee"]),
   model: z.string(),

@@ -12,6 +12,7 @@ export * from "./referee/verdict.ts";
 export * from "./replies/code.ts";
 export * from "./replies/json.ts";
 export * from "./report.ts";
+export * from "./search/calls.ts";
 export * from "./search/decisions.ts";
 export * from "./search/events.ts";
 export * from "./search/fold.ts";

@@ -1,13 +1,14 @@
 import {
   afterAttempt,
-  attemptName,
   attemptOf,
   beginExecution,
   type Claimed,
   claim,
   closeRound,
   type Decision,
+  draftCall,
   type EditLimits,
+  evaluateCall,
   type KernelId,
   type Lane,
   maxNewNodes,
@@ -111,7 +112,7 @@ export function simulate({ options, seed, passes = 0.5, kills = 0, proposes = 0.
       const now = () => attemptOf(log.state, attempt);
       if (!now().drafted) {
         yield;
-        once(`${attemptName(now())}/draft`, "llm", "draft");
+        once(draftCall(now()), "llm", "draft");
         yield;
         if (!now().drafted) {
           const kernelId: KernelId | null = rng() < 0.1 ? null : `ker_${Math.floor(rng() * 40)}`;
@@ -136,7 +137,7 @@ export function simulate({ options, seed, passes = 0.5, kills = 0, proposes = 0.
   const judge = (kernelId: KernelId | null, attempt: number): RunEvent => {
     const told = { type: "attempt.judged" as const, attempt, callNs: null, message: "as the dice fell" };
     if (kernelId === null) return { ...told, status: "unparsable", score: null };
-    once(`${attemptName(attemptOf(log.state, attempt))}/evaluate`, "referee", "evaluate");
+    once(evaluateCall(attemptOf(log.state, attempt)), "referee", "evaluate");
     const value = 0.5 + rng() * 3;
     if (rng() < passes) return { ...told, status: "passed", score: { value, low: value * 0.9, high: value * 1.1 } };
     return { ...told, status: rng() < 0.05 ? "infra_error" : "incorrect_numerical", score: null };

@@ -5,6 +5,7 @@ import {
   type OpenCall,
   type Purpose,
   type RunState,
+  submissionKey,
   type Usage,
 } from "@ksearch/domain";
 import type { z } from "zod";
@@ -48,7 +49,7 @@ export async function ask<A>(deps: Deps, runId: string, question: Question<A>): 
     return settle(deps, runId, question, open, () => question.collect(open.ticket ?? ""));
   if (open?.state === "submitted") await bookLost(deps, runId, open);
   const submission = (open?.submission ?? 0) + 1;
-  const key = `${call}#${submission}`;
+  const key = submissionKey(call, submission);
   const reserved = await deps.money.reserve(runId, key, question.worstMicroUsd);
   if (reserved === "wait") return null;
   if (reserved === "exhausted")
@@ -98,7 +99,7 @@ async function settle<A>(
       events: [{ type: "call.failed", call, who, code, message: message.slice(0, 2_000), costMicroUsd }],
       result: null,
     }));
-    const key = `${call}#${open.submission}`;
+    const key = submissionKey(call, open.submission);
     await deps.money.settle(runId, {
       key,
       to: question.to,
@@ -125,7 +126,7 @@ async function book<A>(deps: Deps, runId: string, question: Question<A>, answer:
   const { call, to } = question;
   const { model, usage, costMicroUsd } = question.receipt(answer);
   await deps.money.settle(runId, {
-    key: `${call}#${open.submission}`,
+    key: submissionKey(call, open.submission),
     to,
     model,
     usage,
@@ -153,7 +154,7 @@ type BookDeps = Pick<Deps, "blobs" | "money" | "log" | "now">;
 async function bookLost(deps: BookDeps, runId: string, open: OpenCall): Promise<void> {
   const { call, to, submission, reservedMicroUsd } = open;
   await deps.money.settle(runId, {
-    key: `${call}#${submission}`,
+    key: submissionKey(call, submission),
     to,
     model: "",
     usage: null,

@@ -1,9 +1,6 @@
-import { type RunState, reportMarkdown, toSolution, Verdict, writeDocument } from "@ksearch/domain";
+import { confirmCall, type RunState, reportMarkdown, toSolution, Verdict, writeDocument } from "@ksearch/domain";
 import type { Blobs } from "@ksearch/ports";
 import { getJson, keys, loadKernel, loadProblem, putJson } from "./store.ts";
-
-/** The call of a run's n-th confirmation. */
-export const confirmCall = (duel: number): string => `confirm${duel}/evaluate`;
 
 /** Writes what a run has found into `result-<epoch>/`: report, world model, and the best kernel with its verdict. */
 export async function writeResult(blobs: Blobs, state: RunState): Promise<void> {

@@ -74,7 +74,12 @@ describe("the Python referee", () => {
   });
   refereeContract(
     async () =>
-      subprocessReferee({ command: [python, "-I", "-m", "ksearch_referee", "judge", "-"], env, graceMs: 9_000, atOnce: 4 }),
+      subprocessReferee({
+        command: [python, "-I", "-m", "ksearch_referee", "judge", "-"],
+        env,
+        graceMs: 9_000,
+        atOnce: 4,
+      }),
     request("contract/good"),
     request("contract/broken", rmsnorm.replace("sum += ", "sum += undeclared + ")),
   );

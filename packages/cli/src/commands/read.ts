@@ -2,7 +2,8 @@ import {
   AppError,
   apply,
   attemptLine,
-  attemptName,
+  confirmCall,
+  evaluateCall,
   type KernelId,
   type RunState,
   type RunSummary,
@@ -13,7 +14,7 @@ import {
   verdictOn,
   writeDocument,
 } from "@ksearch/domain";
-import { confirmCall, getJson, keys, loadKernel } from "@ksearch/workflow";
+import { getJson, keys, loadKernel } from "@ksearch/workflow";
 import { isHeld, openStores, type Stores } from "../local.ts";
 import { columns, dollars, duration, micros, paint, print, printJson, times } from "../output.ts";
 import { eventLine } from "../view/events.ts";
@@ -142,6 +143,6 @@ async function verdictOf(
   const first = attempt ?? verdictOn(state, id)?.attempt;
   const judged = first === undefined ? undefined : state.attempts[first - 1];
   const own = judged && (judged.sameAs === null ? judged : state.attempts[judged.sameAs - 1]);
-  const call = duel >= 0 ? confirmCall(duel + 1) : own ? `${attemptName(own)}/evaluate` : null;
+  const call = duel >= 0 ? confirmCall(duel + 1) : own ? evaluateCall(own) : null;
   return call === null ? null : getJson(stores.blobs, keys.answer(state.runId, call), Verdict);
 }

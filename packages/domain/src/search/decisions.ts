@@ -1,5 +1,6 @@
 import { AppError } from "../errors.ts";
 import type { KernelId } from "../kernel.ts";
+import { cycleName, proposeCall } from "./calls.ts";
 import type { AttemptKind, LaneStopReason, RunEvent } from "./events.ts";
 import { lanesPolicy } from "./lanes.ts";
 import { type Policy, stopReason } from "./policy.ts";
@@ -90,14 +91,14 @@ export function claim(state: RunState, lane: Lane): Decision<Claimed> {
   const move = policyOf(state).next(state, rngFor(state.options.seed, `next/${state.seq}`));
   switch (move.do) {
     case "work": {
-      const cycle = `lane${lane.lane}-cycle${(state.cyclesOpened.get(lane.lane) ?? 0) + 1}`;
+      const cycle = cycleName(lane.lane, (state.cyclesOpened.get(lane.lane) ?? 0) + 1);
       return {
         events: [{ type: "cycle.opened", cycle, lane: lane.lane, epoch: lane.epoch, nodeId: move.nodeId }],
         result: { next: "work", cycle },
       };
     }
     case "propose":
-      return propose(lane, `propose${state.proposals + 1}`);
+      return propose(lane, proposeCall(state.proposals + 1));
     case "wait":
       return nothing({ next: "wait" });
     case "stop":
@@ -133,15 +134,15 @@ export const stopped = (
  * The cycle's unfinished attempt, or a new one. Null when the run may start none: a spent budget or a node that
  * lanes have used up together closes the cycle, a pause leaves it open for the next execution.
  */
-export function startAttempt(state: RunState, cycleName: string): Decision<Attempt | null> {
-  const cycle = state.cycles.get(cycleName);
+export function startAttempt(state: RunState, name: string): Decision<Attempt | null> {
+  const cycle = state.cycles.get(name);
   if (cycle?.state !== "working") return nothing(null);
   const last = cycle.attempts.length > 0 ? attemptOf(state, cycle.attempts.at(-1) ?? 0) : undefined;
   if (last && last.status === null) return nothing(last);
   if (haltOf(state) !== null) return nothing(null);
   const node = state.tree.nodes.get(cycle.nodeId);
   if (!node || node.attempts.length >= state.options.attemptsPerNode.max || stopReason(state) !== null)
-    return { events: [{ type: "cycle.closed", cycle: cycleName, refine: false }], result: null };
+    return { events: [{ type: "cycle.closed", cycle: name, refine: false }], result: null };
   const base = state.tree.nodes.get(node.parentId ?? "")?.solution ?? null;
   const previous = node.solution?.attempt ?? (last?.status === "infra_error" ? null : (last?.attempt ?? null));
   const kind: AttemptKind =
@@ -149,7 +150,7 @@ export function startAttempt(state: RunState, cycleName: string): Decision<Attem
   const event: Extract<RunEvent, { type: "attempt.started" }> = {
     type: "attempt.started",
     attempt: state.attempts.length + 1,
-    cycle: cycleName,
+    cycle: name,
     nodeId: node.nodeId,
     nodeAttempt: node.attempts.length + 1,
     kind,
@@ -161,8 +162,8 @@ export function startAttempt(state: RunState, cycleName: string): Decision<Attem
 }
 
 /** After a judged attempt: go on in the cycle, ask the model for an edit, or look for other work. */
-export function afterAttempt(state: RunState, cycleName: string): Decision<"again" | "refine" | "claim"> {
-  const cycle = state.cycles.get(cycleName);
+export function afterAttempt(state: RunState, name: string): Decision<"again" | "refine" | "claim"> {
+  const cycle = state.cycles.get(name);
   if (!cycle) return nothing("claim");
   if (cycle.state === "closed") return nothing("refine");
   if (haltOf(state) !== null) return nothing("claim");
@@ -171,7 +172,7 @@ export function afterAttempt(state: RunState, cycleName: string): Decision<"agai
     (other) => other.cycle !== cycle.cycle && other.nodeId === cycle.nodeId && other.state === "working",
   );
   const refine = !shared && cycle.attempts.length > 0;
-  return { events: [{ type: "cycle.closed", cycle: cycleName, refine }], result: refine ? "refine" : "claim" };
+  return { events: [{ type: "cycle.closed", cycle: name, refine }], result: refine ? "refine" : "claim" };
 }
 
 /** True when a lane stopped in the middle of an attempt. */

@@ -1,9 +1,10 @@
 import { AppError } from "../errors.ts";
 import { applyEdit } from "../tree/edits.ts";
 import { emptyTree, frontier, newNode, rootNode, type SolutionRef, type Tree, type TreeNode } from "../tree/node.ts";
+import { attemptOfCall, confirmCall, draftCall, evaluateCall, seedCall } from "./calls.ts";
 import type { LoggedEvent, RunEvent } from "./events.ts";
 import { drop, type Own, patch, put, setAt } from "./owned.ts";
-import { type Attempt, attemptName, attemptOf, newAttempt, type RunState } from "./state.ts";
+import { type Attempt, attemptOf, newAttempt, type RunState } from "./state.ts";
 
 function created(logged: LoggedEvent): RunState {
   const { event, seq, atMs } = logged;
@@ -160,7 +161,7 @@ function change(state: RunState, event: RunEvent, atMs: number, own: Own): RunSt
       };
     }
     case "seed.judged": {
-      const judged = { ...state, seedJudged: true, calls: dropPrefix(own, state.calls, "seed/") };
+      const judged = { ...state, seedJudged: true, calls: drop(own, state.calls, seedCall) };
       if (event.score === null) return judged;
       const seed: SolutionRef = { kernelId: event.kernelId, attempt: 0, score: event.score.value };
       return { ...judged, best: seed, tree: patchNode(own, state.tree, state.tree.rootId, () => ({ solution: seed })) };
@@ -190,7 +191,7 @@ function change(state: RunState, event: RunEvent, atMs: number, own: Own): RunSt
       const { kernelId, sameAs } = event;
       return {
         ...state,
-        calls: drop(own, state.calls, `${attemptName(attempt)}/draft`),
+        calls: drop(own, state.calls, draftCall(attempt)),
         attempts: replaced(own, state.attempts, { ...attempt, drafted: true, kernelId, sameAs }),
       };
     }
@@ -219,7 +220,7 @@ function change(state: RunState, event: RunEvent, atMs: number, own: Own): RunSt
       return {
         ...state,
         duels: [...state.duels, duel],
-        calls: dropPrefix(own, state.calls, `confirm${state.duels.length + 1}/`),
+        calls: drop(own, state.calls, confirmCall(state.duels.length + 1)),
       };
     }
     case "best.confirmed":
@@ -300,7 +301,7 @@ function judged(
   const improved = better(state.best);
   return {
     ...state,
-    calls: dropPrefix(own, state.calls, `${attemptName(attempt)}/`),
+    calls: drop(own, drop(own, state.calls, draftCall(attempt)), evaluateCall(attempt)),
     attempts: replaced(own, state.attempts, attempt),
     judged: state.judged + 1,
     lastImprovement: improved ? state.judged + 1 : state.lastImprovement,
@@ -312,13 +313,9 @@ function judged(
 }
 
 const attemptNumber = (call: string, state: RunState): number | null => {
-  const match = /\/attempt(\d+)\//.exec(call);
-  const number = match?.[1] === undefined ? null : Number(match[1]);
+  const number = attemptOfCall(call);
   return number !== null && number <= state.attempts.length ? number : null;
 };
-
-const dropPrefix = <V>(own: Own, map: ReadonlyMap<string, V>, prefix: string): ReadonlyMap<string, V> =>
-  [...map.keys()].filter((key) => key.startsWith(prefix)).reduce((left, key) => drop(own, left, key), map);
 
 const replaced = (own: Own, attempts: readonly Attempt[], attempt: Attempt): readonly Attempt[] =>
   setAt(own, attempts, attempt.attempt - 1, attempt);

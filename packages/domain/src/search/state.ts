@@ -143,10 +143,6 @@ export const newAttempt = (
   endedAtMs: null,
 });
 
-/** The name under which all of an attempt's steps are recorded, once and for all: `lane2-cycle3/attempt7`. */
-export const attemptName = (attempt: Pick<Attempt, "cycle" | "attempt">): string =>
-  `${attempt.cycle}/attempt${attempt.attempt}`;
-
 export function attemptOf(state: RunState, number: number): Attempt {
   const attempt = state.attempts[number - 1];
   if (!attempt)

@@ -4,7 +4,9 @@ import {
   attemptName,
   attemptOf,
   type DraftMaterials,
+  draftCall,
   draftPrompt,
+  evaluateCall,
   isHalted,
   type KernelId,
   type RunEvent,
@@ -32,7 +34,7 @@ export const draft = (deps: Deps): Step =>
     const state = await deps.log.state(runId);
     if (isHalted(state)) return { ...input, next: "claim" };
     const answer = await askLlm(deps, state, {
-      call: `${attemptName(attempt)}/draft`,
+      call: draftCall(attempt),
       slot: `draft/${attempt.nodeId}/${attempt.nodeAttempt}`,
       purpose: "draft",
       prompt: async () =>
@@ -67,7 +69,7 @@ async function materials(deps: Deps, state: RunState, attempt: Attempt): Promise
 export async function feedbackOf(deps: Deps, state: RunState, number: number): Promise<string> {
   const attempt = attemptOf(state, number);
   const judgedAs = attempt.sameAs === null ? attempt : attemptOf(state, attempt.sameAs);
-  const verdict = await getJson(deps.blobs, keys.answer(state.runId, `${attemptName(judgedAs)}/evaluate`), Verdict);
+  const verdict = await getJson(deps.blobs, keys.answer(state.runId, evaluateCall(judgedAs)), Verdict);
   return [attempt.message, verdict?.logs.feedback ?? ""].filter((text) => text !== "").join("\n");
 }
 
@@ -79,7 +81,7 @@ export const vet = (deps: Deps): Step =>
     const attempt = attemptOf(state, input.attempt ?? 0);
     if (attempt.status !== null) return { ...input, next: "judge" };
     if (attempt.drafted) return { ...input, next: "evaluate" };
-    const answer = await getJson(deps.blobs, keys.answer(runId, `${attemptName(attempt)}/draft`), Answer);
+    const answer = await getJson(deps.blobs, keys.answer(runId, draftCall(attempt)), Answer);
     if (answer === null)
       throw new AppError("operator", "store.corrupt", `the reply to ${attemptName(attempt)} is missing from the store`);
     const problem = await loadProblem(deps.blobs, runId);

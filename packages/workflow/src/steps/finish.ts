@@ -1,5 +1,6 @@
 import {
   AppError,
+  confirmCall,
   fold,
   isHalted,
   type KernelId,
@@ -11,7 +12,7 @@ import {
 } from "@ksearch/domain";
 import { bookAllLost } from "../ask.ts";
 import type { Deps } from "../deps.ts";
-import { confirmCall, writeResult } from "../result.ts";
+import { writeResult } from "../result.ts";
 import { loadKernel } from "../store.ts";
 import { askReferee, factsOf, mostSubmissions } from "./referee.ts";
 import { runStep, type Step, waiting } from "./step.ts";

@@ -2,6 +2,7 @@ import {
   AppError,
   complaintAbout,
   extractObject,
+  initCall,
   initPrompt,
   isHalted,
   type RunEvent,
@@ -30,7 +31,7 @@ export const init = (deps: Deps): Step =>
         "llm.unusable",
         `${mostReplies} replies of the model were no world model (${initRefusals.at(-1)}): resume with another model`,
       );
-    const call = `init${initRefusals.length + 1}`;
+    const call = initCall(initRefusals.length + 1);
     const answer = await askLlm(deps, state, {
       call,
       slot: `init/${initRefusals.length + 1}`,

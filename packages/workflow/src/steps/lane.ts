@@ -1,9 +1,9 @@
 import {
   AppError,
   afterAttempt,
-  attemptName,
   attemptOf,
   claim as claimDecision,
+  evaluateCall,
   isHalted,
   type RunEvent,
   type RunState,
@@ -44,7 +44,7 @@ export const evaluate = (deps: Deps): Step =>
     const attempt = attemptOf(state, input.attempt ?? 0);
     if (attempt.status !== null || attempt.kernelId === null) return { ...input, next: "judge" };
     if (isHalted(state)) return { ...input, next: "claim" };
-    const call = `${attemptName(attempt)}/evaluate`;
+    const call = evaluateCall(attempt);
     const kernel = await loadKernel(deps.blobs, runId, attempt.kernelId);
     const slot = `evaluate/${attempt.nodeId}/${attempt.nodeAttempt}`;
     try {

@@ -1,4 +1,14 @@
-import { AppError, beginExecution, closeRound, isHalted, openRound, type RunState, summarise } from "@ksearch/domain";
+import {
+  AppError,
+  beginExecution,
+  closeRound,
+  isHalted,
+  openRound,
+  type RunState,
+  seedCall,
+  submissionKey,
+  summarise,
+} from "@ksearch/domain";
 import type { Deps } from "../deps.ts";
 import { FailedInput, StartInput } from "../payload.ts";
 import { loadKernel } from "../store.ts";
@@ -26,7 +36,7 @@ async function keepReservations(deps: Deps, { runId, calls }: RunState): Promise
   await deps.money.release(runId);
   for (const { call, submission, reservedMicroUsd, state, ticket } of calls.values())
     if (state === "submitted" && ticket !== null)
-      await deps.money.reserve(runId, `${call}#${submission}`, reservedMicroUsd);
+      await deps.money.reserve(runId, submissionKey(call, submission), reservedMicroUsd);
 }
 
 /** Judges the kernel that the run starts from. One that fails is told, and the search begins from nothing. */
@@ -38,7 +48,7 @@ export const seed = (deps: Deps): Step =>
     if (seedKernelId === null || state.seedJudged) return { ...input, next: nextPhase(state) };
     const kernel = await loadKernel(deps.blobs, input.runId, seedKernelId);
     const verdict = await askReferee(deps, state, {
-      call: "seed/evaluate",
+      call: seedCall,
       slot: "seed",
       purpose: "seed",
       kernel,

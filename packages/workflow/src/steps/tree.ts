@@ -7,6 +7,7 @@ import {
   proposePrompt,
   type RunEvent,
   type RunState,
+  refineCall,
   refinePrompt,
 } from "@ksearch/domain";
 import type { Deps } from "../deps.ts";
@@ -48,7 +49,7 @@ export const refine = (deps: Deps): Step =>
     const cycle = state.cycles.get(input.cycle ?? "");
     const node = state.tree.nodes.get(cycle?.nodeId ?? "");
     if (cycle?.state !== "closed" || !node || isHalted(state)) return done(input);
-    const call = `${cycle.cycle}/refine`;
+    const call = refineCall(cycle.cycle);
     const answer = await askLlm(deps, state, {
       call,
       slot: `refine/${node.nodeId}/${node.refinements + 1}`,
