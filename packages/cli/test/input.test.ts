@@ -2,6 +2,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statS
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { Problem, problemDigest } from "@ksearch/domain";
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import {
@@ -335,6 +336,23 @@ describe.concurrent("a folder of runs that is absent, foreign or damaged", () =>
       damage(join(cwd, ".ksearch"));
       await refused(args, { cwd }, wanted);
     });
+  test("a run whose log cannot be read hides no other run from the list", async () => {
+    const cwd = copyOfFinished();
+    const database = new DatabaseSync(join(cwd, ".ksearch/ksearch.sqlite"));
+    database.exec(`
+      INSERT INTO runs SELECT 'run_broken', started_at, json_set(summary, '$.id', 'run_broken', '$.endedAt', NULL) FROM runs LIMIT 1;
+      INSERT INTO events VALUES ('run_broken', 1, 0, '{"type":"nonsense"}');
+    `);
+    database.close();
+    const { code, stdout, stderr } = await ksearch(["list", "--json"], { cwd });
+    expect(code).toBe(0);
+    expect(
+      JSON.parse(stdout)
+        .runs.map(({ id }: { id: string }) => id)
+        .sort(),
+    ).toEqual([runId, "run_broken"].sort());
+    expect(stderr).toMatch(/run_broken: /);
+  });
   const database = (root: string, content: string) => {
     for (const end of ["-wal", "-shm"]) rmSync(join(root, `ksearch.sqlite${end}`), { force: true });
     writeFileSync(join(root, "ksearch.sqlite"), content);

@@ -248,7 +248,7 @@ export const doctorReport = {
 };
 
 /**
- * A STAND-IN for the referee, a process a request like the real one (`-m ksearch_referee judge -` and `… doctor`). It
+ * A STAND-IN for the referee, a process a request like the real one (`-I -m ksearch_referee judge -` and `… doctor`). It
  * runs no kernel: it passes each with the score that the kernel's text names (one that names none is a compile_error),
  * and writes down what it was asked.
  */
@@ -260,8 +260,8 @@ export function standInReferee({ delayMs = 10, doctor = doctorReport as unknown 
 import { createHash } from "node:crypto";
 import { appendFileSync, readFileSync } from "node:fs";
 process.stdout.on("error", () => process.exit(0));
-const [, , flag, module, door, from] = process.argv;
-if (flag !== "-m" || module !== "ksearch_referee") process.exit(64);
+const [, , isolated, flag, module, door, from] = process.argv;
+if (isolated !== "-I" || flag !== "-m" || module !== "ksearch_referee") process.exit(64);
 if (door === "doctor") console.log(${JSON.stringify(typeof doctor === "string" ? doctor : JSON.stringify(doctor))});
 else if (door === "judge" && from === "-") judge(JSON.parse(readFileSync(0, "utf8")));
 else process.exit(64);

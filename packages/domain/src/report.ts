@@ -75,7 +75,7 @@ function duels(state: RunState): string {
 }
 
 /** The curve of the best score as text, at most 60 columns and 10 rows. */
-export function plot(state: RunState): string {
+function plot(state: RunState): string {
   const points = curve(state).map((point) => point.best ?? 0);
   const top = Math.max(...points, 1);
   const columns = Math.min(60, points.length);

@@ -1,7 +1,7 @@
 import { AppError, type ModelPrice } from "@ksearch/domain";
 
 /** When the table was written down. Second-hand figures: a price that the user gives wins. */
-export const pricesDate = "2026-11";
+const pricesDate = "2026-11";
 
 /** Dollars per million tokens: input, cached input (null: as input), output. */
 const table: Readonly<Record<string, readonly [input: number, cached: number | null, output: number]>> = {

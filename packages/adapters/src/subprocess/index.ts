@@ -97,7 +97,7 @@ function parsed(text: string): unknown {
 }
 
 /** Runs a command with a text on stdin in a process group of its own, and kills the group at the deadline. */
-export function runOnce(
+function runOnce(
   command: readonly [string, ...string[]],
   env: Readonly<Record<string, string>>,
   stdin: string,

@@ -16,7 +16,7 @@ import {
 } from "@ksearch/domain";
 import { getJson, keys, loadKernel } from "@ksearch/workflow";
 import { isHeld, openStores, type Stores } from "../local.ts";
-import { columns, dollars, duration, micros, paint, print, printJson, times } from "../output.ts";
+import { columns, dollars, duration, micros, note, paint, print, printJson, times } from "../output.ts";
 import { eventLine } from "../view/events.ts";
 import { resultLines } from "../view/result.ts";
 import { pickRun } from "./pick.ts";
@@ -41,9 +41,20 @@ export async function list({ artifactsDir, json }: ReadCommand): Promise<void> {
   print(columns([["run", "problem", "status", "attempts", "best", "cost", "took"], ...rows]));
 }
 
-/** A run's line, anew from its log unless it has ended: a process that was killed may have left the line behind. */
-const upToDate = async (stores: Stores, run: RunSummary): Promise<RunSummary> =>
-  run.endedAt === null ? summarise(await stores.log.state(run.id), stores.iso) : run;
+/**
+ * A run's line, anew from its log unless it has ended: a process that was killed may have left the line behind. A log
+ * that cannot be read is told of on standard error, and hides no other run.
+ */
+async function upToDate(stores: Stores, run: RunSummary): Promise<RunSummary> {
+  if (run.endedAt !== null) return run;
+  try {
+    return summarise(await stores.log.state(run.id), stores.iso);
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    note(paint.alert(`${run.id}: ${error.message}`));
+    return run;
+  }
+}
 
 /** The status in the log; `interrupted` when it says running but no process is at work (killed, or the power went). */
 const statusNow = (stores: Stores, run: RunSummary): RunSummary["status"] | "interrupted" =>

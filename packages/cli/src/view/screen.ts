@@ -4,7 +4,7 @@ import { dollars, duration, paint, times } from "../output.ts";
 const sparks = "▁▂▃▄▅▆▇█";
 
 /** The best score over the judged attempts in one line of at most `width` characters. */
-export function sparkline(state: RunState, width: number): string {
+function sparkline(state: RunState, width: number): string {
   const bests = curve(state).map((point) => point.best ?? 0);
   const top = Math.max(...bests, 1e-9);
   return bests

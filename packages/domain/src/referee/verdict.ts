@@ -139,4 +139,3 @@ export const Verdict = z.discriminatedUnion("status", [
   z.strictObject({ ...common, status: FailureStatus, message: z.string().max(2_000) }),
 ]);
 export type Verdict = z.infer<typeof Verdict>;
-export type PassedVerdict = Extract<Verdict, { status: "passed" }>;

@@ -17,7 +17,7 @@ export type Decision<T> = { events: RunEvent[]; result: T };
 
 const nothing = <T>(result: T): Decision<T> => ({ events: [], result });
 
-export const policies: Record<RunState["options"]["policy"], Policy> = { lanes: lanesPolicy };
+const policies: Record<RunState["options"]["policy"], Policy> = { lanes: lanesPolicy };
 export const policyOf = (state: RunState): Policy => policies[state.options.policy];
 
 /** Consecutive verdicts of `infra_error` after which the referee, not the kernels, needs mending. */

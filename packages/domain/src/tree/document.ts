@@ -205,7 +205,7 @@ export function readDocument(value: unknown): ReadDocument | null {
 }
 
 /** One node as the document shows it; the reverse of {@link readNode}, plus the evidence that the log holds. */
-export const writeNode = (node: TreeNode, rootId: string) => ({
+const writeNode = (node: TreeNode, rootId: string) => ({
   node_id: node.nodeId,
   parent_id: node.parentId,
   node_type: node.nodeId === rootId ? "root" : "decision",
