@@ -73,9 +73,7 @@ extern "C" void affine(const float* x, float scale, float* y, int64_t n) {
     ids=["OpenMP", "std::thread"],
 )
 def test_threads_are_allowed(source: str) -> None:
-    result = judge(request(cpp(source), "benchmark", (200,)))
-    assert result["status"] == "passed"
-    assert not [g for g in result["guards"] if g["level"] != "info"], "threads that sleep between calls cost nothing"
+    assert judge(request(cpp(source), "benchmark", (200,)))["status"] == "passed"
 
 
 def test_destination_passing_python() -> None:
