@@ -9,7 +9,7 @@ import { eventLine } from "../packages/cli/src/view/events.ts";
 import { screen } from "../packages/cli/src/view/screen.ts";
 
 const [artifactsDir = ".ksearch", runId = "", number = "0"] = process.argv.slice(2);
-const width = 112;
+const width = 124;
 const stores = openStores(artifactsDir, false);
 const log = await stores.events.read(runId, 0);
 const until = log.slice(0, Number(number));
@@ -56,9 +56,10 @@ function spans(line: string): string {
 }
 
 const height = lines.length * 19 + 40;
-process.stdout.write(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 960 ${height}" font-family="ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="13.5">
+const breadth = Math.ceil(width * 8.2) + 40;
+process.stdout.write(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${breadth} ${height}" font-family="ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="13.5">
 <title>A search with recorded replies on four lanes, and the world model at its end</title>
-<rect width="960" height="${height}" rx="10" fill="#0d1117"/>
+<rect width="${breadth}" height="${height}" rx="10" fill="#0d1117"/>
 ${lines.map((line, index) => `<text x="20" y="${34 + index * 19}" xml:space="preserve">${spans(line)}</text>`).join("\n")}
 </svg>
 `);

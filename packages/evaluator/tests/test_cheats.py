@@ -340,7 +340,7 @@ def test_x11_a_slow_clock_gains_nothing() -> None:
     source = f"{BUSY_PYTHON}worker.Worker.go.__defaults__ = (lambda: clock() * 2 // 3,)\n"
     result = judge_timed(python(source))
     assert result["status"] == "passed"
-    assert result["workloads"][0]["call"]["medianNs"] > 0.9 * BUSY_NS
+    assert result["workloads"][0]["call"]["medianNs"] > 0.75 * BUSY_NS
     assert [g["level"] for g in result["guards"] if g["id"] == "X11"] == ["warn"]
 
 
@@ -438,7 +438,7 @@ extern "C" void affine(const float* x, float scale, float* y, int64_t n) {{
 }}
 """
     result = judge_timed(cpp(source))
-    assert result["status"] == "rejected" or result["workloads"][0]["call"]["medianNs"] > 0.9 * BUSY_NS
+    assert result["status"] == "rejected" or result["workloads"][0]["call"]["medianNs"] > 0.75 * BUSY_NS
 
 
 def test_x16_threads_left_behind() -> None:
