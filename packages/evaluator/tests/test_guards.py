@@ -6,7 +6,7 @@ import pytest
 
 from ksearch_referee.calls import Call
 from ksearch_referee.failures import KernelFailure
-from ksearch_referee.guards import check_threads, resolution_ns, shortest_ns, unclaimed_ns
+from ksearch_referee.guards import check_claims, check_threads, resolution_ns, shortest_ns, unclaimed_ns
 
 CPUS = len(os.sched_getaffinity(0))
 WAY_NS = 80_000  # there and back, by the driver's clock; 30 us of it CPU time
@@ -59,8 +59,12 @@ def test_the_resolution_is_what_idle_calls_differ_by() -> None:
 
 
 def test_a_claim_that_is_far_off_is_refused() -> None:
-    with pytest.raises(KernelFailure, match="busy for 29"):
-        times(calls(10_000, 3_000_000))
+    far = calls(10_000, 3_000_000)
+    with pytest.raises(KernelFailure, match="busy for 2900000 ns more"):
+        check_claims(2_900_000, far)
+    levels = {ns: guard.level for ns in (20_000, 400_000) if (guard := check_claims(ns, far))}
+    assert levels == {20_000: "info", 400_000: "warn"}
+    assert check_claims(0, far) is None
 
 
 def test_threads() -> None:

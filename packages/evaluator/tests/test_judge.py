@@ -16,7 +16,7 @@ def test_a_correct_kernel_passes_a_benchmark(kernel: dict[str, Any]) -> None:
     assert [w["status"] for w in result["workloads"]] == ["passed", "passed"]
     for workload in result["workloads"]:
         assert workload["correctness"]["trials"] >= asked["settings"]["correctness"]["trials"]
-        assert workload["correctness"]["checkedTimed"] == 6
+        assert workload["correctness"]["checkedTimed"] >= 6
         assert workload["call"]["n"] == workload["referenceCall"]["n"] == 6
         assert workload["call"]["minNs"] <= workload["call"]["medianNs"] <= 1e9
         assert workload["incumbentCall"] is None

@@ -19,6 +19,8 @@ _DEVIATIONS = 5  # of 0.93 quartile distances / sqrt(n) for one median of a norm
 _SLACK_NS = 10_000
 _NOISE_RATIO = 0.03
 _MAX_SHORTEST_NS = 50_000
+_GRAVE_NS = 50_000
+_GRAVE_RATIO = 0.1
 _REFUSED_NS = 1_000_000
 
 
@@ -59,9 +61,6 @@ def unclaimed_ns(kernel: Sequence[Call], idle: Sequence[Call], reference: Sequen
 
     What is below the resolution and 3 % of the claim is taken for noise. An honest kernel loses time to this only by
     working outside of its call: by a pool that spins instead of sleeping, say.
-
-    Raises:
-        KernelFailure: `rejected` (X11): more than 1 ms and half of the claim went unclaimed.
     """
     claimed = _median([c.claimed_ns for c in kernel])
     gap = _median([c.gap_ns for c in kernel]) - _median([c.gap_ns for c in idle])
@@ -70,9 +69,27 @@ def unclaimed_ns(kernel: Sequence[Call], idle: Sequence[Call], reference: Sequen
     cpu = _median([c.cpu_ns for c in kernel]) - _median([c.cpu_ns - c.claimed_ns for c in idle])
     seen = max(gap + max(0.0, handed_over), cpu / len(os.sched_getaffinity(0)) - claimed)
     unclaimed = seen - resolution_ns(idle) - claimed * _NOISE_RATIO
-    if unclaimed > _REFUSED_NS + claimed / 2:
-        raise rejected("X11", f"the worker claims {claimed:.0f} ns a call but was busy for {unclaimed:.0f} ns more")
     return max(0, round(unclaimed))
+
+
+def is_grave(unclaimed_ns: int, kernel: Sequence[Call]) -> bool:
+    """Tell whether so much went unclaimed that the calls are worth another look."""
+    return unclaimed_ns > _GRAVE_NS + _GRAVE_RATIO * _median([c.claimed_ns for c in kernel])
+
+
+def check_claims(unclaimed_ns: int, kernel: Sequence[Call]) -> Guard | None:
+    """Refuse claims of which more than 1 ms and half of themselves is missing (X11); note what else was added.
+
+    Raises:
+        KernelFailure: `rejected`.
+    """
+    claimed = _median([c.claimed_ns for c in kernel])
+    if unclaimed_ns > _REFUSED_NS + claimed / 2:
+        raise rejected("X11", f"the worker claims {claimed:.0f} ns a call but was busy for {unclaimed_ns} ns more")
+    if unclaimed_ns == 0:
+        return None
+    evidence = f"{unclaimed_ns} ns that the worker did not claim were added to every call"
+    return Guard("X11", "warn" if is_grave(unclaimed_ns, kernel) else "info", evidence)
 
 
 def check_threads(before: int, after: int) -> Guard | None:
