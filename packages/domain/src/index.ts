@@ -20,6 +20,7 @@ export * from "./search/lanes.ts";
 export * from "./search/options.ts";
 export * from "./search/policy.ts";
 export * from "./search/rng.ts";
+export * from "./search/standing.ts";
 export * from "./search/state.ts";
 export * from "./search/summary.ts";
 export * from "./search/vet.ts";

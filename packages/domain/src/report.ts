@@ -1,22 +1,24 @@
+import type { KernelId } from "./kernel.ts";
 import type { Problem } from "./problem.ts";
 import { attemptLine } from "./prompts/view.ts";
 import type { Verdict } from "./referee/verdict.ts";
+import { confirmationsOf, standing } from "./search/standing.ts";
 import type { RunState } from "./search/state.ts";
-import { bestScore, curve } from "./search/summary.ts";
+import { curve } from "./search/summary.ts";
 import { childrenOf, type TreeNode } from "./tree/node.ts";
 
 /** What a run found and why, in Markdown: for people, with the evidence beside every figure. */
 export function reportMarkdown(state: RunState, problem: Problem, confirmation: Verdict | null): string {
   const { options } = state;
-  const score = bestScore(state);
+  const best = standing(state);
   return [
     `# ${problem.definition.name}`,
     options.recordedReplies
       ? `> **Recorded replies.** The model's words were replayed from a transcript (${options.modelLabel}). Everything else is real: the compiler, the referee, every time below was measured on this machine.`
       : `Model: ${options.modelLabel}.`,
-    score === null
-      ? "No kernel passed. The attempts below say why."
-      : `**${score.toFixed(2)} times the reference's speed**, the geometric mean over ${problem.workloads.length} workloads, ${state.confirmed === null ? "as measured in the search, not confirmed" : "confirmed on fresh secret seeds, timed interleaved with its rivals"}.`,
+    best === null
+      ? `No kernel ${state.best === null ? "passed" : "held on fresh seeds"}. The attempts below say why.`
+      : `**${best.score.toFixed(2)} times the reference's speed**, the geometric mean over ${problem.workloads.length} workloads, ${best.confirmed ? confirmedWords(state, best.kernelId) : "as measured in the search, not confirmed"}.`,
     table([
       ["run", state.runId],
       ["policy", `${options.policy}, ${state.lanes} lanes, seed ${options.seed}`],
@@ -38,6 +40,12 @@ export function reportMarkdown(state: RunState, problem: Problem, confirmation: 
     .concat("\n");
 }
 
+function confirmedWords(state: RunState, kernelId: KernelId): string {
+  const scores = confirmationsOf(state, kernelId).flatMap(({ score }) => (score ? [score.value.toFixed(2)] : []));
+  const mean = scores.length === 1 ? "" : `, the geometric mean of ${scores.join(" and ")}`;
+  return `confirmed on fresh secret seeds, timed interleaved with its rivals${mean}`;
+}
+
 const table = (rows: [string, string][]): string =>
   ["| | |", "|---|---|", ...rows.map(([name, value]) => `| ${name} | ${value} |`)].join("\n");
 
@@ -57,7 +65,7 @@ function evidence(verdict: Verdict | null): string {
     "## Confirmation",
     "| workload | sizes | kernel µs | reference µs | speed-up | outputs checked |\n|---|---|---|---|---|---|",
     rows.join("\n"),
-    `\n95 % interval of the score: ${verdict.score?.low.toFixed(3)} to ${verdict.score?.high.toFixed(3)}. Seed ${verdict.seed}. ${env.gpu ?? env.cpu}, ${env.cpuCount} cores, ${env.compiler ?? "no compiler"} (${env.compilerFlags.join(" ")}), referee ${env.harnessVersion}.`,
+    `\nThe last confirmation. 95 % interval of its score, within its one process: ${verdict.score?.low.toFixed(3)} to ${verdict.score?.high.toFixed(3)}. Seed ${verdict.seed}. ${env.gpu ?? env.cpu}, ${env.cpuCount} cores, ${env.compiler ?? "no compiler"} (${env.compilerFlags.join(" ")}), referee ${env.harnessVersion}.`,
   ].join("\n");
 }
 
@@ -69,7 +77,8 @@ function duels(state: RunState): string {
       duel.ratio === null
         ? ""
         : `, ${duel.ratio.value.toFixed(3)} times its speed (${duel.ratio.low.toFixed(3)} to ${duel.ratio.high.toFixed(3)})`;
-    return `- ${duel.kernelId} ${against}: ${duel.status}${ratio}; ${duel.winner === null ? "no kernel stands" : `${duel.winner} stands`}`;
+    const score = duel.score === null ? "" : ` at ${duel.score.value.toFixed(2)}×`;
+    return `- ${duel.kernelId} ${against}: ${duel.status}${score}${ratio}; ${duel.winner === null ? "no kernel stands" : `${duel.winner} stands`}`;
   });
   return `Finalists:\n${lines.join("\n")}`;
 }
@@ -96,12 +105,12 @@ function plot(state: RunState): string {
 /** The tree with one node a line: mark, id, title, measured score. ✓ solved, ✗ tried in vain, ○ open. */
 export function treeLines(state: RunState): string[] {
   const { tree } = state;
+  const starred = standing(state)?.kernelId;
   const mark = (node: TreeNode) =>
     node.solution ? "✓" : node.failures > 0 ? "✗" : node.attempts.length > 0 ? "…" : "○";
   const line = (node: TreeNode): string => {
     const score = node.solution ? `  ${node.solution.score.toFixed(2)}×` : "";
-    const best =
-      node.solution && node.solution.kernelId === (state.confirmed ?? state.best?.kernelId) ? "  ★ best" : "";
+    const best = node.solution && node.solution.kernelId === starred ? "  ★ best" : "";
     const tried =
       node.attempts.length > 0 ? `  (${node.attempts.length} attempt${node.attempts.length === 1 ? "" : "s"})` : "";
     return node.parentId === null

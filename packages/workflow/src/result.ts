@@ -1,4 +1,12 @@
-import { confirmCall, type RunState, reportMarkdown, toSolution, Verdict, writeDocument } from "@ksearch/domain";
+import {
+  confirmCall,
+  type RunState,
+  reportMarkdown,
+  standing,
+  toSolution,
+  Verdict,
+  writeDocument,
+} from "@ksearch/domain";
 import type { Blobs } from "@ksearch/ports";
 import { getJson, keys, loadKernel, loadProblem, putJson } from "./store.ts";
 
@@ -6,7 +14,7 @@ import { getJson, keys, loadKernel, loadProblem, putJson } from "./store.ts";
 export async function writeResult(blobs: Blobs, state: RunState): Promise<void> {
   const { runId, epoch } = state;
   const problem = await loadProblem(blobs, runId);
-  const bestId = state.confirmed ?? state.best?.kernelId ?? null;
+  const bestId = standing(state)?.kernelId ?? null;
   const duel = state.duels.findLastIndex((one) => one.kernelId === bestId);
   const verdict = duel === -1 ? null : await getJson(blobs, keys.answer(runId, confirmCall(duel + 1)), Verdict);
   const put = (file: string, content: unknown) => putJson(blobs, keys.result(runId, epoch, file), content);

@@ -355,10 +355,13 @@ describe("confirmation", () => {
       status: "failed",
       confirmed: null,
       confirmDone: true,
-      reason: expect.stringContaining("no kernel passed"),
+      reason: expect.stringContaining("no kernel held on fresh seeds"),
     });
-    expect(new Set(duels.map((request) => request.kernel.files[0]?.content)).size).toBe(3);
-    expect(await on.runs.get("run_a")).toMatchObject({ status: "failed" });
+    expect(new Set(duels.map((request) => request.kernel.files[0]?.content)).size).toBe(4);
+    expect(await on.runs.get("run_a")).toMatchObject({ status: "failed", bestScore: null, speedup: null });
+    const report = await on.blobs.get("runs/run_a/result-1/report.md");
+    expect(new TextDecoder().decode(report ?? undefined)).toContain("No kernel held on fresh seeds");
+    expect(await on.blobs.get("runs/run_a/result-1/solution.json")).toBeNull();
   });
 });
 

@@ -102,12 +102,25 @@ describe.each(apis)("failures of $api", ({ api, good }) => {
     ["before the head", () => undefined],
     ["in the body", (response) => response.writeHead(200, { "content-type": "application/json" }).write("{")],
     ["in the body of a refusal", (response) => response.writeHead(400).write("{")],
-    ["with a long wait before a retry", refusal(429, {}, { "retry-after-ms": "30000" })],
   ])("a request that hangs %s ends within its limit", async (_, reply) => {
     const begunMs = performance.now();
     const { error } = await failing([reply], { timeoutMs: 150 });
     expect(error).toMatchObject({ who: "retry", code: "llm.timeout", message: expect.stringContaining("150 ms") });
     expect(performance.now() - begunMs).toBeLessThan(1_500);
+  });
+
+  test("a deadline between two tries tells what the last try met, not a time-out", async () => {
+    const busy = refusal(500, { message: "on fire" }, { "retry-after": "5" });
+    expect((await failing([busy, busy, busy], { timeoutMs: 300 })).error).toMatchObject({
+      code: "llm.server",
+      message: expect.stringContaining("(500)"),
+    });
+    const waits = refusal(429, {}, { "retry-after-ms": "30000" });
+    expect((await failing([waits], { timeoutMs: 150 })).error).toMatchObject({ code: "llm.overloaded" });
+    const nobody = await failure(
+      modelAt("http://127.0.0.1:9/v1", { api, maxRetries: 9 }).submit(request({ timeoutMs: 900 })),
+    );
+    expect(nobody).toMatchObject({ code: "llm.network", message: expect.stringContaining("ECONNREFUSED") });
   });
 
   test("the limit holds over all tries together", async () => {

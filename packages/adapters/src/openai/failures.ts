@@ -2,6 +2,7 @@ import { AppError, asAppError } from "@ksearch/domain";
 import { APIConnectionError, APIConnectionTimeoutError, APIError } from "openai";
 import { z } from "zod";
 import { isOutOfCredit, quoted, type Refusal, refusalIn } from "./refusal.ts";
+import type { LatestTry } from "./transport.ts";
 
 /** What an error message may name (host, model) and what it must never show (key, prompt). */
 export type Call = {
@@ -11,6 +12,7 @@ export type Call = {
   readonly promptText: string;
   readonly timeoutMs: number;
   readonly deadline: AbortSignal;
+  readonly latest: LatestTry;
 };
 
 /**
@@ -18,6 +20,10 @@ export type Call = {
  * show part of the key or of the prompt.
  */
 export function failureOf(error: unknown, call: Call): AppError {
+  const { ended } = call.latest;
+  // The deadline fell between two tries: what the last one met is the reason, and nothing was left running to be billed.
+  if (call.deadline.aborted && ended !== null)
+    return "status" in ended ? refused(ended.status, ended.refusal, call) : unreachable(call, networkCode(ended.error));
   if (call.deadline.aborted || error instanceof APIConnectionTimeoutError)
     return new AppError(
       "retry",

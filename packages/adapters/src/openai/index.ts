@@ -7,6 +7,7 @@ import { failureOf } from "./failures.ts";
 import { priceOf } from "./prices.ts";
 import { responsesDialect } from "./responses.ts";
 import { chosenSettings, type OpenAiSettings } from "./settings.ts";
+import { currentCall, type LatestTry } from "./transport.ts";
 
 export { parsePrice } from "./prices.ts";
 export type { OpenAiSettings } from "./settings.ts";
@@ -25,10 +26,11 @@ export function createOpenAiLlm(settings: OpenAiSettings): Llm {
 
   const within = async <T>(timeoutMs: number, promptText: string, work: (limits: Limits) => Promise<T>): Promise<T> => {
     const deadline = AbortSignal.timeout(timeoutMs);
+    const latest: LatestTry = { ended: null };
     try {
-      return await work({ signal: deadline, timeout: timeoutMs });
+      return await currentCall.run(latest, () => work({ signal: deadline, timeout: timeoutMs }));
     } catch (error) {
-      throw failureOf(error, { host, modelName, apiKey, promptText, timeoutMs, deadline });
+      throw failureOf(error, { host, modelName, apiKey, promptText, timeoutMs, deadline, latest });
     }
   };
 

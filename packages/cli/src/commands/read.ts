@@ -7,6 +7,7 @@ import {
   type KernelId,
   type RunState,
   type RunSummary,
+  standing,
   summarise,
   treeLines,
   Verdict,
@@ -122,14 +123,14 @@ export async function kernel(
       "attempt.unknown",
       `${state.runId} has ${state.attempts.length} attempts, no attempt '${command.attempt}'`,
     );
-  const id: KernelId | null = attempt ? attempt.kernelId : (state.confirmed ?? state.best?.kernelId ?? null);
+  const id: KernelId | null = attempt ? attempt.kernelId : (standing(state)?.kernelId ?? null);
   if (id === null)
     throw new AppError(
       "caller",
       "kernel.none",
       attempt
         ? `attempt ${attempt.attempt} has no kernel: ${attemptLine(attempt)}`
-        : `no kernel of ${state.runId} has passed yet`,
+        : `no kernel of ${state.runId} stands: none has passed yet, or none held on fresh seeds`,
     );
   const found = await loadKernel(stores.blobs, state.runId, id);
   const verdict = await verdictOf(stores, state, id, attempt?.attempt);

@@ -1,11 +1,10 @@
 import { join, relative } from "node:path";
-import { bestScore, type RunState } from "@ksearch/domain";
+import { type RunState, standing } from "@ksearch/domain";
 import { count, dollars, duration, paint, times } from "../output.ts";
 
 /** What a run came to, in a few lines: figures, where the kernel lies, what to type next. */
 export function resultLines(state: RunState, root: string): string[] {
-  const best = state.confirmed ?? state.best?.kernelId ?? null;
-  const score = bestScore(state);
+  const best = standing(state);
   const folder = relative(process.cwd(), join(root, "runs", state.runId, `result-${state.epoch}`)) || ".";
   const lines = [
     "",
@@ -13,8 +12,10 @@ export function resultLines(state: RunState, root: string): string[] {
       ? paint.alert(`recorded replies (${state.options.modelLabel}); compiler, referee and times are real`)
       : `model: ${state.options.modelLabel}`,
     best === null
-      ? paint.bad(`no kernel passed in ${count(state.judged, "attempt")}`)
-      : `${paint.strong(`${times(score)} the reference's speed`)}  ${best}, ${state.confirmed === null ? paint.bad("not confirmed") : paint.good("confirmed on fresh seeds")}`,
+      ? paint.bad(
+          `no kernel ${state.best === null ? "passed" : "held on fresh seeds"} in ${count(state.judged, "attempt")}`,
+        )
+      : `${paint.strong(`${times(best.score)} the reference's speed`)}  ${best.kernelId}, ${best.confirmed ? paint.good("confirmed on fresh seeds") : paint.bad("not confirmed")}`,
     `${count(state.judged, "attempt")} on ${count(state.lanes, "lane")}, ${count(state.callsMade.llm, "model call")}, ${count(state.callsMade.referee, "evaluation")}, ${duration((state.endedAtMs ?? state.updatedAtMs) - state.startedAtMs)}, ${dollars(state.spentMicroUsd)}`,
     ...(state.status === "running"
       ? []

@@ -1,4 +1,4 @@
-import { bestScore, type Cycle, curve, type OpenCall, type RunState } from "@ksearch/domain";
+import { type Cycle, curve, type OpenCall, type RunState, standing } from "@ksearch/domain";
 import { dollars, duration, paint, times } from "../output.ts";
 
 const sparks = "▁▂▃▄▅▆▇█";
@@ -25,7 +25,7 @@ export function screen(state: RunState, nowMs: number, width: number, recent: re
   const budget = options.budgetMicroUsd === null ? "no money cap" : `of ${dollars(options.budgetMicroUsd)}`;
   const solved = [...state.tree.nodes.values()].filter((node) => node.solution !== null).length;
   const before = curve(state).at(-2)?.best ?? null;
-  const best = bestScore(state);
+  const best = standing(state)?.score ?? null;
   const change =
     best !== null && before !== null && best > before ? paint.good(` ▲ +${(best - before).toFixed(2)}`) : "";
   return [

@@ -574,7 +574,7 @@ test("the confirmation ends, and whoever stands was judged last, whatever the di
       (scores, top, seed) => {
         const log = scored(scores, top);
         const duels = confirm(log, rngFor(seed, "duels"));
-        expect(duels).toBeLessThanOrEqual(2 * top);
+        expect(duels, "three times confirmTop may fail, then confirmTop stand").toBeLessThanOrEqual(5 * top);
         const last = log.state.duels.at(-1);
         expect(log.state.confirmed).toBe(last?.winner ?? null);
         if (last?.winner) expect(last.winner).toBe(last.kernelId);

@@ -5,6 +5,7 @@ import type { AttemptKind, LaneStopReason, RunEvent } from "./events.ts";
 import { lanesPolicy } from "./lanes.ts";
 import { type Policy, stopReason } from "./policy.ts";
 import { rngFor } from "./rng.ts";
+import { ranked, refuted } from "./standing.ts";
 import { type Attempt, attemptOf, type Cycle, newAttempt, type RunState } from "./state.ts";
 
 /**
@@ -200,18 +201,18 @@ export function closeRound(state: RunState): Decision<"again" | "confirm" | "rep
   return nothing(progressed ? "again" : "confirm");
 }
 
-/** The best kernels by the search's score, at most `confirmTop`, best first, the seed among them. Of equals the one found first leads. */
+/** When this many times `confirmTop` kernels have failed on fresh seeds, something else is wrong than a kernel. */
+const mostRefuted = 3;
+
+/** The best kernels that nothing speaks against, at most `confirmTop`, best first: behind one that fails the next moves up. */
 export function finalists(state: RunState): KernelId[] {
-  const scores = new Map<KernelId, number>();
-  for (const { kernelId, score } of state.attempts)
-    if (kernelId !== null && score !== null) scores.set(kernelId, Math.max(score.value, scores.get(kernelId) ?? 0));
-  const seed = state.tree.nodes.get(state.tree.rootId)?.solution;
-  if (seed) scores.set(seed.kernelId, Math.max(seed.score, scores.get(seed.kernelId) ?? 0));
-  const rank = (kernelId: KernelId): number => (kernelId === state.best?.kernelId ? 0 : 1);
-  return [...scores.entries()]
-    .sort(([a, x], [b, y]) => y - x || rank(a) - rank(b) || (a < b ? -1 : 1))
-    .slice(0, state.options.confirmTop)
-    .map(([kernelId]) => kernelId);
+  const { confirmTop } = state.options;
+  const out = refuted(state);
+  if (out.size >= mostRefuted * confirmTop) return [];
+  return ranked(state)
+    .filter(({ kernelId }) => !out.has(kernelId))
+    .slice(0, confirmTop)
+    .map(({ kernelId }) => kernelId);
 }
 
 export type NextDuel = { kernelId: KernelId; rivalId: KernelId | null } | null;

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { attemptOf, type RunState } from "./state.ts";
+import { standing } from "./standing.ts";
+import type { RunState } from "./state.ts";
 
 const RunStatus = z.enum(["running", "paused", "succeeded", "failed", "canceled"]);
 
@@ -9,7 +10,7 @@ export const RunSummary = z.strictObject({
   problem: z.string(),
   status: RunStatus,
   attempts: z.int().nonnegative(),
-  /** Score of the best kernel: the confirmed one once there is one. */
+  /** Score of the standing kernel: the confirmed one once there is one. */
   bestScore: z.number().nullable(),
   /** Reference time ÷ time of the best kernel, a geometric mean over the workloads; equals the score in this version. */
   speedup: z.number().nullable(),
@@ -19,20 +20,13 @@ export const RunSummary = z.strictObject({
 });
 export type RunSummary = z.infer<typeof RunSummary>;
 
-/** Score of the confirmed kernel in its own confirmation, or of the best of the search before that. */
-export function bestScore(state: RunState): number | null {
-  const confirmation = state.duels.findLast((duel) => duel.kernelId === state.confirmed && duel.score !== null);
-  if (state.confirmed !== null && confirmation?.score) return confirmation.score.value;
-  return state.best?.score ?? null;
-}
-
 export const summarise = (state: RunState, iso: (ms: number) => string): RunSummary => ({
   id: state.runId,
   problem: state.problem,
   status: state.status,
   attempts: state.judged,
-  bestScore: bestScore(state),
-  speedup: bestScore(state),
+  bestScore: standing(state)?.score ?? null,
+  speedup: standing(state)?.score ?? null,
   costMicroUsd: state.spentMicroUsd,
   startedAt: iso(state.startedAtMs),
   endedAt: state.endedAtMs === null ? null : iso(state.endedAtMs),
@@ -44,8 +38,7 @@ export function curve(state: RunState): { attempt: number; score: number | null;
     .filter((attempt) => attempt.endedAtMs !== null)
     .sort((a, b) => (a.endedAtMs ?? 0) - (b.endedAtMs ?? 0) || a.attempt - b.attempt);
   let best: number | null = null;
-  return judged.map(({ attempt }) => {
-    const { score, endedAtMs } = attemptOf(state, attempt);
+  return judged.map(({ attempt, score, endedAtMs }) => {
     if (score !== null && (best === null || score.value > best)) best = score.value;
     return { attempt, score: score?.value ?? null, best, atMs: endedAtMs ?? 0 };
   });

@@ -7,6 +7,7 @@ import {
   nextDuel,
   type RunEvent,
   type RunState,
+  standing,
   summarise,
   type Verdict,
 } from "@ksearch/domain";
@@ -76,8 +77,8 @@ async function duelVerdict(deps: Deps, state: RunState, { kernelId, rivalId }: P
   }
 }
 
-/** Equal kernels in processes of their own differ by up to this, whatever the interval of one pair of processes says. */
-const duelMargin = 0.03;
+/** Equal kernels in processes of their own differ by this much, whatever the interval of one pair says (docs/decisions/0003). */
+const duelMargin = 0.05;
 
 /** The rival takes over if it is faster beyond the noise, or if the kernel fails on fresh seeds. */
 function duelEvent({ kernelId, rivalId }: Pair, verdict: Verdict): RunEvent {
@@ -119,9 +120,9 @@ export const report = (deps: Deps): Step =>
 function ending(state: RunState, stopped: string | undefined): RunEvent {
   if (state.cancelRequested) return { type: "run.finished", status: "canceled", reason: "the run was canceled" };
   const stop = stopped ?? state.stops.find((lane) => lane.reason !== "share")?.message ?? "nothing is left to try";
-  if (state.confirmed !== null) return { type: "run.finished", status: "succeeded", reason: stop };
-  const unconfirmed = state.best !== null && !state.confirmDone && state.duels.at(-1)?.winner !== null;
-  return unconfirmed
-    ? { type: "run.finished", status: "succeeded", reason: `not confirmed: ${stop}` }
-    : { type: "run.finished", status: "failed", reason: `no kernel passed; ${stop}` };
+  const best = standing(state);
+  if (best?.confirmed) return { type: "run.finished", status: "succeeded", reason: stop };
+  if (best) return { type: "run.finished", status: "succeeded", reason: `not confirmed: ${stop}` };
+  const why = state.best === null ? "no kernel passed" : "no kernel held on fresh seeds";
+  return { type: "run.finished", status: "failed", reason: `${why}; ${stop}` };
 }

@@ -1,0 +1,41 @@
+import type { KernelId } from "../kernel.ts";
+import type { Duel, RunState } from "./state.ts";
+
+/** What a run has to show: the confirmed kernel, or until there is one the best of the search that nothing speaks against. */
+export type Standing = { kernelId: KernelId; score: number; confirmed: boolean };
+
+/** All kernels that passed in the search, the seed among them, best first. Of equals the one found first leads. */
+export function ranked(state: RunState): { kernelId: KernelId; score: number }[] {
+  const scores = new Map<KernelId, number>();
+  for (const { kernelId, score } of state.attempts)
+    if (kernelId !== null && score !== null) scores.set(kernelId, Math.max(score.value, scores.get(kernelId) ?? 0));
+  const seed = state.tree.nodes.get(state.tree.rootId)?.solution;
+  if (seed) scores.set(seed.kernelId, Math.max(seed.score, scores.get(seed.kernelId) ?? 0));
+  const rank = (kernelId: KernelId): number => (kernelId === state.best?.kernelId ? 0 : 1);
+  return [...scores.entries()]
+    .sort(([a, x], [b, y]) => y - x || rank(a) - rank(b) || (a < b ? -1 : 1))
+    .map(([kernelId, score]) => ({ kernelId, score }));
+}
+
+/** Kernels that passed in the search and failed on the fresh seeds of a confirmation. */
+export const refuted = (state: RunState): ReadonlySet<KernelId> =>
+  new Set(
+    state.duels.filter(({ status }) => status !== "passed" && status !== "infra_error").map(({ kernelId }) => kernelId),
+  );
+
+/** The confirmations that a kernel passed. Each timed it in a process of its own. */
+export const confirmationsOf = (state: RunState, kernelId: KernelId): readonly Duel[] =>
+  state.duels.filter((duel) => duel.kernelId === kernelId && duel.score !== null);
+
+/** Null: no kernel passed, or none of those that did held on fresh seeds. */
+export function standing(state: RunState): Standing | null {
+  if (state.confirmed !== null) {
+    const scores = confirmationsOf(state, state.confirmed).flatMap(({ score }) => (score ? [score.value] : []));
+    const pooled = Math.exp(scores.reduce((sum, score) => sum + Math.log(score), 0) / scores.length);
+    return { kernelId: state.confirmed, score: pooled, confirmed: true };
+  }
+  if (state.confirmDone) return null;
+  const out = refuted(state);
+  const best = ranked(state).find(({ kernelId }) => !out.has(kernelId));
+  return best ? { ...best, confirmed: false } : null;
+}
