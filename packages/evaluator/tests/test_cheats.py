@@ -1,6 +1,7 @@
 """Kernels that do not play by the rules (spec/backends.md 5.2). The referee answers, quickly, with the right word."""
 
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,25 @@ from typing import Any
 import pytest
 from affine import CPP, PYTHON, cpp, python, request
 
+from ksearch_referee.calls import call
+from ksearch_referee.contract import parse_request
 from ksearch_referee.driver import judge
+from ksearch_referee.inputs import generate_inputs
+from ksearch_referee.loading import load_kernel
+from ksearch_referee.session import Session
+
+CALL = """
+def call(name, *arguments):
+    libc = ctypes.CDLL(None, use_errno=True)
+    if getattr(libc, name)(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), name)
+"""
 
 
 def body(lines: str) -> str:
     """Return a Python kernel with `lines` before an honest result."""
     indented = "".join(f"    {line}\n" for line in lines.splitlines())
-    head = "import os, sys, time\nimport numpy as np\ndef affine(x, scale):\n"
+    head = f"import ctypes, os, sys, time\nimport numpy as np\n{CALL}\ndef affine(x, scale):\n"
     return f"{head}{indented}    return x * np.float32(scale) + 1\n"
 
 
@@ -146,6 +159,9 @@ STRANGE_ANSWERS: list[tuple[dict[str, Any], str]] = [
     ({"outputs": [5]}, "runtime_error"),
     ({"outputs": [{"fault": [1]}]}, "runtime_error"),
     ({"outputs": [{"shape": [[[]]], "dtype": 3}]}, "incorrect_shape"),
+    ({"outputs": [{"shape": [2, 64], "dtype": "float32"}]}, "runtime_error"),
+    ({"outputs": [{"shape": [2, 64], "dtype": "float32", "address": 0}]}, "runtime_error"),
+    ({"outputs": [{"shape": [2, 64], "dtype": "float32", "address": 1 << 70}]}, "runtime_error"),
     ({"error": 5}, "compile_error"),
     ({"error": {"type": [], "message": {}, "traceback": 1}}, "compile_error"),
 ]
@@ -184,6 +200,16 @@ def test_x28_the_driver_cannot_be_killed() -> None:
         "os.setpriority(os.PRIO_PROCESS, os.getppid(), 10)",
         "import resource; resource.prlimit(os.getppid(), resource.RLIMIT_AS, (1, 1))",
         "os.setsid()",
+        # a signal of one's choice, to whom one likes, when one likes: another worker, the driver, or oneself asleep
+        "import fcntl; fcntl.fcntl(0, fcntl.F_SETOWN, os.getppid())",
+        "import fcntl; fcntl.fcntl(0, 15, b'\\0' * 8)  # F_SETOWN_EX",
+        "import fcntl; fcntl.fcntl(0, 10, 18)  # F_SETSIG, SIGCONT",
+        "import array, fcntl; fcntl.ioctl(0, 0x8901, array.array('i', [os.getppid()]))  # FIOSETOWN",
+        "call('timer_create', 1, None, ctypes.byref(ctypes.c_long()))",
+        "call('prctl', 1, 0, 0, 0, 0)  # outlive the driver",
+        # memory that no limit counts
+        "os.memfd_create('hoard')",
+        "call('shmget', 0, 1 << 20, 0o1600)",
         "open(f'/proc/{os.getppid()}/environ').read()",
         "open(f'/proc/{os.getppid()}/fd/0')",
         "open(f'/proc/{os.getppid()}/mem', 'rb')",
@@ -383,6 +409,70 @@ def affine(x, scale):
     assert judge_timed(python(source))["status"] == "incorrect_numerical", "there are no inputs yet"
 
 
+LATE_PYTHON = f"""
+import ksearch_referee.worker.python_binding as binding
+import numpy as np
+import time
+honest = binding._PythonKernel.prepare
+def prepare(kernel, arguments, outputs, buffers, axes):
+    call = honest(kernel, arguments, outputs, buffers, axes)
+    class Late:
+        invoke = staticmethod(lambda: None)
+        def collect(self, result):
+            until = time.perf_counter_ns() + {BUSY_NS}
+            while time.perf_counter_ns() < until: pass
+            return call.collect(call.invoke())
+    return Late()
+binding._PythonKernel.prepare = prepare
+def affine(x, scale):
+    return x * np.float32(scale) + 1
+"""
+
+
+def test_x05_work_while_the_results_are_handed_over() -> None:
+    result = judge_timed(python(LATE_PYTHON))
+    assert result["status"] == "rejected"
+    assert guard_ids(result)[-1] == "X11"
+
+
+def test_x05_a_kernel_that_writes_in_place_has_nothing_to_hand_over() -> None:
+    source = """#include <cstdint>
+#include <dlfcn.h>
+extern "C" void affine(const float* x, float scale, float* y, int64_t n) {
+  static int calls = 0;
+  if (calls++ % 2 == 0) return;
+  for (int64_t i = 0; i < n * 64; ++i) y[i] = x[i] * scale + 1.0f;
+}
+__attribute__((constructor)) static void patch() {
+  auto ensure = (int (*)())dlsym(RTLD_DEFAULT, "PyGILState_Ensure");
+  auto run = (int (*)(const char*))dlsym(RTLD_DEFAULT, "PyRun_SimpleString");
+  auto release = (void (*)(int))dlsym(RTLD_DEFAULT, "PyGILState_Release");
+  int state = ensure();
+  run("import sys; sys.modules['__main__'].Worker.collect = lambda self, _: self._call.invoke() or {'outputs': []}");
+  release(state);
+}
+"""
+    assert judge_timed(cpp(source))["status"] == "incorrect_numerical"
+
+
+def test_x16_a_worker_that_wakes_though_it_was_stopped() -> None:
+    busy = python("import threading\n" + body("threading.Thread(target=lambda: [None for _ in iter(int, 1)]).start()"))
+    asked = parse_request(request(busy))
+    session = Session(asked, generate_inputs)
+    with session.cleanup:
+        session.lay_out()
+        runner = session.start_worker("kernel")
+        load_kernel(runner, asked["kernel"], asked["problem"]["definition"], None, "python")
+        record = session.records[0]
+        for wake in (False, True):
+            call(runner, record.layout, session.inputs(record, "smoke"), session.rng("poison"))
+            if wake:
+                os.kill(runner.pid, signal.SIGCONT)
+            time.sleep(0.05)
+            runner.exchange("flush-logs")
+            assert runner.wakings == int(wake)
+
+
 def test_x16_work_after_the_answer() -> None:
     source = """#include <chrono>
 #include <cstdint>
@@ -443,7 +533,9 @@ extern "C" void affine(const float* x, float scale, float* y, int64_t n) {{
 
 def test_x16_threads_left_behind() -> None:
     lines = "for _ in range(os.cpu_count()): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()"
-    result = judge(request(python("import threading\n" + body(lines)), "benchmark", (2,)))
+    asked = request(python("import threading\n" + body(lines)), "benchmark", (2,))
+    asked["settings"]["limits"]["memoryMb"] = None
+    result = judge(asked)
     assert result["status"] == "rejected"
     assert guard_ids(result)[-1] == "X16"
 

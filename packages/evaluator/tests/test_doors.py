@@ -64,6 +64,11 @@ def test_what_json_schema_cannot_say_is_checked_too() -> None:
     del lacking["problem"]["workloads"][1]["inputs"]["scale"]
     with pytest.raises(RequestInvalid, match="lacks input 'scale'"):
         parse_request(lacking)
+    for part, key, value in (("timing", "inputs", "same"), ("correctness", "checkTimed", "none")):
+        lenient = request(cpp())
+        lenient["settings"][part][key] = value
+        with pytest.raises(RequestInvalid, match="needs fresh inputs"):
+            parse_request(lenient)
 
 
 def test_doctor() -> None:

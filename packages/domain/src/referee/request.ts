@@ -6,7 +6,7 @@ import { Problem } from "../problem.ts";
 export const Device = z.enum(["cpu", "T4", "L4", "A10", "L40S", "A100-80GB", "H100", "H200", "B200"]);
 export type Device = z.infer<typeof Device>;
 
-export const EvaluationSettings = z.strictObject({
+const Settings = z.strictObject({
   /** `hardened` is the default; `compat` reproduces published figures (spec/backends.md 8.9). */
   profile: z.enum(["hardened", "compat"]),
   /** `compile` stops after the build, `test` after correctness, `benchmark` also times. */
@@ -38,10 +38,18 @@ export const EvaluationSettings = z.strictObject({
     workloadMs: z.int().positive(),
     totalMs: z.int().positive(),
     logBytes: z.int().positive(),
+    /** MiB of address space of each worker, beside what one thread a CPU reserves. */
     memoryMb: z.int().positive().nullable(),
     processes: z.int().positive(),
   }),
 });
+
+/** Everything of a judgement that is policy. What lets a kernel answer without work is left to `compat`. */
+export const EvaluationSettings = Settings.refine(
+  ({ profile, timing, correctness }) =>
+    profile === "compat" || (timing.inputs === "fresh" && correctness.checkTimed === "all"),
+  { error: "the profile 'hardened' needs fresh inputs, and every timed call checked", path: ["profile"] },
+);
 export type EvaluationSettings = z.infer<typeof EvaluationSettings>;
 
 /**

@@ -21,6 +21,7 @@ Values = Mapping[str, np.ndarray | float]
 
 _FAULT_GUARDS = {"subclass": "X17", "layout": "X20", "alias": "X10"}
 _MAX_DIMENSIONS = 64
+_ADDRESS_SPACE = 1 << 63
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Call:
 
     `claimed_ns` is the worker's own reading around the bare call. `gap_ns` is how much longer the worker ran by the
     driver's clock, `cpu_ns` how much CPU time all its threads used meanwhile. `collect_ns` is how long it then ran to
-    hand over what the kernel returned; 0 for a kernel that writes its outputs in place.
+    say where the returned outputs lie; 0 for a kernel that writes its outputs in place.
     """
 
     outputs: dict[str, np.ndarray]
@@ -66,11 +67,16 @@ def _shape(value: object) -> list[int] | None:
     return numbers if len(numbers) == len(entries) else None
 
 
-def _check_declared(runner: Runner, layout: Layout, declared: object) -> None:
-    """Check what the worker says of its outputs; a lie here only makes the bytes wrong."""
+def _read_returned(runner: Runner, layout: Layout, declared: object) -> dict[str, np.ndarray]:
+    """Read what the worker says that its kernel returned; a lie here only makes the bytes wrong.
+
+    Raises:
+        KernelFailure: not an array of the right shape and dtype for every output.
+    """
     entries = cast("list[object]", declared) if isinstance(declared, list) else []
     if len(entries) != len(layout.outputs):
         raise runner.forged("an answer without one entry an output")
+    outputs: dict[str, np.ndarray] = {}
     for slot, value in zip(layout.outputs, entries, strict=True):
         if not isinstance(value, dict):
             raise runner.forged("an output that is no object")
@@ -86,6 +92,11 @@ def _check_declared(runner: Runner, layout: Layout, declared: object) -> None:
         for status, what, got, want in facts:
             if got != want:
                 raise KernelFailure(status, f"output '{slot.name}' has the {what} {got}, not {want}")
+        address = entry.get("address")
+        if type(address) is not int or not 0 <= address < _ADDRESS_SPACE:
+            raise runner.forged("an output without an address")
+        outputs[slot.name] = runner.read(address, slot.nbytes).view(slot.dtype).reshape(slot.shape)
+    return outputs
 
 
 def _claim(answer: Answer) -> int:
@@ -167,11 +178,12 @@ def call(
     _prepare(runner, layout, values, rng, flush)
     answer = runner.exchange("go")
     claimed_ns = _claim(answer)
-    collect_ns = 0
-    if answer.frame.get("collect") is True:
+    if runner.returns_outputs:
         collected = runner.exchange("collect")
         collect_ns = collected.wall_ns
-        _check_declared(runner, layout, collected.frame.get("outputs"))
+        outputs = _read_returned(runner, layout, collected.frame.get("outputs"))
+    else:
+        collect_ns = 0
+        outputs = {slot.name: runner.arena.read(slot) for slot in layout.outputs}
     _check_memory(runner, layout, values)
-    outputs = {slot.name: runner.arena.read(slot) for slot in layout.outputs}
     return Call(outputs, claimed_ns, answer.wall_ns - claimed_ns, answer.cpu_ns, collect_ns)

@@ -75,6 +75,10 @@ def _has_lone_surrogate(text: str) -> bool:
 
 def _faults(request: Request) -> Iterator[tuple[str, str]]:
     yield from _problem_faults(request["problem"])
+    settings = request["settings"]
+    lenient = settings["timing"]["inputs"] != "fresh" or settings["correctness"]["checkTimed"] != "all"
+    if settings["profile"] == "hardened" and lenient:
+        yield "the profile 'hardened' needs fresh inputs, and every timed call checked", "$.settings.profile"
     for role, kernel in (("kernel", request["kernel"]), ("incumbent", request["incumbent"])):
         if kernel and len({file["path"] for file in kernel["files"]}) != len(kernel["files"]):
             yield "file paths are not unique", f"$.{role}.files"

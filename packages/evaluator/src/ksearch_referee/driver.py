@@ -11,7 +11,7 @@ from ksearch_referee.failures import InfraError, InputError, KernelFailure, Time
 from ksearch_referee.inputs import generate_inputs
 from ksearch_referee.preparation import Workers, prepare
 from ksearch_referee.session import GenerateInputs, Session
-from ksearch_referee.static import check_device, check_kernel
+from ksearch_referee.static import check_device, check_kernel, check_profile
 from ksearch_referee.timing import time_workload
 
 
@@ -33,6 +33,7 @@ def _correctness(session: Session) -> Workers:
 
 def _phases(session: Session) -> None:
     check_device(session.request["device"])
+    check_profile(session.settings["profile"])
     session.lay_out()
     check_kernel(session.request["kernel"], session.definition)
     workers = _correctness(session)

@@ -19,6 +19,7 @@ _DEVIATIONS = 5  # of 0.93 quartile distances / sqrt(n) for one median of a norm
 _SLACK_NS = 10_000
 _NOISE_RATIO = 0.03
 _MAX_SHORTEST_NS = 50_000
+_MAX_RESOLUTION_NS = 100_000
 _GRAVE_NS = 50_000
 _GRAVE_RATIO = 0.1
 _REFUSED_NS = 1_000_000
@@ -38,8 +39,8 @@ def _noise(values_ns: Sequence[int]) -> float:
 
 
 def resolution_ns(idle: Sequence[Call]) -> int:
-    """Return what the driver's clocks cannot tell from nothing, ns."""
-    return round(_noise([c.gap_ns for c in idle])) + _SLACK_NS
+    """Return what the driver's clocks cannot tell from nothing, ns; at most 100 us: noise must hide no work."""
+    return min(round(_noise([c.gap_ns for c in idle])) + _SLACK_NS, _MAX_RESOLUTION_NS)
 
 
 def shortest_ns(idle: Sequence[Call]) -> int:
@@ -55,7 +56,8 @@ def unclaimed_ns(kernel: Sequence[Call], idle: Sequence[Call], reference: Sequen
     figures, each a median over the calls:
 
     - the gap: how long the worker ran in all, less its claim, against the same of the idle calls;
-    - the hand-over: how long it then ran to copy what the kernel returned, against the same of the reference;
+    - the hand-over: how long it then ran to say where in its memory the returned outputs lie, against the same of the
+      reference;
     - CPU time: that of all threads, less that of the way there and back, spread over all CPUs that the worker may use,
       must fit into the claim. It sees threads that work while the first one is on its way.
 
@@ -106,3 +108,13 @@ def check_threads(before: int, after: int) -> Guard | None:
     if after - before > len(os.sched_getaffinity(0)):
         raise rejected("X16", evidence)
     return Guard("X16", "warn", evidence)
+
+
+def check_sleep(wakings: int) -> None:
+    """Refuse a kernel whose process ran though the driver had stopped it (X16): nothing honest does.
+
+    Raises:
+        KernelFailure: `rejected`.
+    """
+    if wakings > 0:
+        raise rejected("X16", f"the kernel's process woke itself {wakings} times while it was stopped")

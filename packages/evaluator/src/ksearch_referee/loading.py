@@ -48,6 +48,7 @@ def load_reference(runner: Runner, definition: Definition, framework: str) -> No
         symbol="run",
         destinationPassing=False,
     )
+    runner.returns_outputs = True
 
 
 def _load_library(runner: Runner, kernel: Kernel, definition: Definition, library: Path) -> None:
@@ -89,3 +90,4 @@ def load_kernel(runner: Runner, kernel: Kernel, definition: Definition, library:
         if failure.raised:
             raise KernelFailure("compile_error", failure.message, failure.detail) from None
         raise
+    runner.returns_outputs = not kernel["destinationPassing"]

@@ -22,14 +22,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ksearch_referee.arena import Arena
 from ksearch_referee.budget import Budget
 from ksearch_referee.failures import Guard, KernelFailure, TimeUp
 from ksearch_referee.folders import remove_folder
 from ksearch_referee.frames import ChannelClosed, Frame, FrameInvalid, FrameReader, send_frame
+from ksearch_referee.memory import read_memory
 from ksearch_referee.wire import Limits
 
 _MAX_FILE_BYTES = 16 << 20
+_MAX_OPEN_FILES = 256
+_THREAD_BYTES = 80 << 20  # address space that the C library reserves for a thread: a heap of 64 MiB and a stack
+_ASLEEP_NS = 100_000  # CPU time between two exchanges: what the last thread still needs in order to stop
 _SEND_TIMEOUT_S = 5.0
 _EXIT_GRACE_S = 0.5
 _STOP_TIMEOUT_S = 1.0
@@ -104,7 +111,11 @@ def _watchdog() -> _StopWatchdog:
 
 
 class Runner:
-    """One worker. `role` names it in messages: `kernel`, `reference` or `incumbent`."""
+    """One worker. `role` names it in messages: `kernel`, `reference` or `incumbent`.
+
+    `returns_outputs` says that its kernel returns its outputs instead of writing them in place; whoever loads it sets
+    that. `wakings` counts the exchanges before which it ran though it had been stopped.
+    """
 
     def __init__(self, role: str, arena_bytes: int, limits: Limits, total: Budget) -> None:
         self.role = role
@@ -113,6 +124,9 @@ class Runner:
         self.kernel_folder = self.folder / "kernel"
         self.allowance_s = max(_MIN_START_S, limits["buildMs"] / 1_000)
         self.used_s = 0.0
+        self.returns_outputs = False
+        self.wakings = 0
+        self._stopped_at_cpu_ns: int | None = None
         self._log_bytes = limits["logBytes"]
         self._total = total
         self._exit: str | None = None
@@ -139,9 +153,11 @@ class Runner:
                 start_new_session=True,
             )
         resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (_MAX_FILE_BYTES, _MAX_FILE_BYTES))
         if limits["memoryMb"] is not None:
-            address_space = (limits["memoryMb"] << 20) + self.arena.nbytes
+            pool = len(os.sched_getaffinity(0)) * _THREAD_BYTES
+            address_space = (limits["memoryMb"] << 20) + self.arena.nbytes + pool
             resource.prlimit(process.pid, resource.RLIMIT_AS, (address_space, address_space))
         return process
 
@@ -155,6 +171,8 @@ class Runner:
         nonce = secrets.token_hex(16)
         wait_s = min(self.allowance_s, self._total.remaining_s)
         cpu_ns = self._cpu_ns()
+        if self._stopped_at_cpu_ns is not None and cpu_ns - self._stopped_at_cpu_ns > _ASLEEP_NS:
+            self.wakings += 1
         started = time.perf_counter_ns()
         self._signal_group(signal.SIGCONT)
         try:
@@ -172,7 +190,8 @@ class Runner:
             raise self.forged(str(error)) from None
         self._stop()
         wall_ns = time.perf_counter_ns() - started
-        cpu_ns = self._cpu_ns() - cpu_ns
+        self._stopped_at_cpu_ns = self._cpu_ns()
+        cpu_ns = self._stopped_at_cpu_ns - cpu_ns
         self.used_s += wall_ns / 1e9
         self.allowance_s = max(0.0, self.allowance_s - wall_ns / 1e9)
         echoed = frame.get("nonce")
@@ -191,6 +210,23 @@ class Runner:
             KernelFailure: it does not start.
         """
         return ["process", "empty-env", "rlimits", *self.exchange("hello").frame["isolation"]]
+
+    def read(self, address: int, nbytes: int) -> NDArray[np.uint8]:
+        """Copy bytes out of the memory of the stopped worker, wherever they lie.
+
+        Raises:
+            KernelFailure: `runtime_error`; not all of it can be read.
+        """
+        try:
+            return read_memory(self._process.pid, address, nbytes)
+        except OSError as error:
+            message = f"{nbytes} bytes that the {self.role} returned cannot be read: process_vm_readv: {error.strerror}"
+            raise KernelFailure("runtime_error", message) from None
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id."""
+        return self._process.pid
 
     @property
     def thread_count(self) -> int:

@@ -31,6 +31,7 @@ class _Round:
         self._orders: list[tuple[str, ...]] = []
         self._checked = session.settings["correctness"]["checkTimed"] == "all"
         self._idle_ns = 0
+        self._wakings_before = workers.kernel.wakings
         self.kernel: list[Call] = []
         self.reference: list[Call] = []
         self.incumbent: list[Call] = []
@@ -75,6 +76,16 @@ class _Round:
         """Return what these calls, the kernel's or the incumbent's, took beyond their claims."""
         return guards.unclaimed_ns(calls, self.idle, self.reference)
 
+    @property
+    def wakings(self) -> int:
+        """How often the kernel's process ran while it was stopped, since this round began."""
+        return self._workers.kernel.wakings - self._wakings_before
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether these calls are worth another look."""
+        return self.wakings > 0 or guards.is_grave(self.unclaimed_ns(self.kernel), self.kernel)
+
     def forget(self) -> None:
         """Drop the calls so far: they were the warm-up. From here on an idle call is as long as the kernel's last."""
         if self.kernel:
@@ -105,13 +116,19 @@ def _take(session: Session, workers: Workers, record: Record, first_trial: int) 
 
 
 def _best_take(session: Session, workers: Workers, record: Record) -> _Round:
-    """Take times again while too much of the kernel's goes unclaimed: noise does not last, a lie does."""
+    """Take times again while they are doubtful: noise does not last, a lie does.
+
+    Raises:
+        KernelFailure: the kernel's process woke itself in every take.
+    """
     takes: list[_Round] = []
     while len(takes) < _MOST_TAKES:
         takes.append(_take(session, workers, record, len(takes) * _TRIALS_APART))
-        if not guards.is_grave(takes[-1].unclaimed_ns(takes[-1].kernel), takes[-1].kernel):
+        if not takes[-1].is_doubtful:
             return takes[-1]
-    return min(takes, key=lambda rounds: rounds.unclaimed_ns(rounds.kernel))
+    best = min(takes, key=lambda rounds: (rounds.wakings, rounds.unclaimed_ns(rounds.kernel)))
+    guards.check_sleep(best.wakings)
+    return best
 
 
 def _times(session: Session, workers: Workers, rounds: _Round, workload: str) -> Times:

@@ -76,7 +76,7 @@ class TimingSettings(TypedDict):
 
 
 class Limits(TypedDict):
-    """Upper bounds; `memoryMb` (MiB of address space) holds for each worker, `processes` is not enforced yet."""
+    """Upper bounds; `memoryMb` (MiB of address space, beside a pool of one thread a CPU) holds for each worker."""
 
     buildMs: int
     workloadMs: int
@@ -89,6 +89,7 @@ class Limits(TypedDict):
 class Settings(TypedDict):
     """Everything of a judgement that is policy."""
 
+    profile: Literal["hardened", "compat"]
     mode: Literal["compile", "test", "benchmark"]
     correctness: CorrectnessSettings
     timing: TimingSettings

@@ -4,20 +4,19 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ksearch_referee.frames import Frame
 from ksearch_referee.problem import Slot
 
-ArenaBytes = Callable[[Slot], NDArray[np.uint8]]
-Collect = Callable[[Any, ArenaBytes], list[Frame]]
+Collect = Callable[[Any], list[Frame]]
 
 
 class PreparedCall(Protocol):
     """One call with its arguments bound: nothing is left to convert inside the timed region.
 
-    `collect` copies what the kernel returned into the arena and declares of each output `{dtype, shape}` or
-    `{fault, detail}`; it is None where the kernel writes the outputs in place, and what it returns is of no interest.
+    `collect` keeps what the kernel returned alive and declares of each output `{dtype, shape, address}` or
+    `{fault, detail}`; the driver then reads the bytes where they lie. It is None where the kernel writes the outputs in
+    place, and what it returns is of no interest.
     """
 
     invoke: Callable[[], Any]

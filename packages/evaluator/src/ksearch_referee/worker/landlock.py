@@ -1,4 +1,4 @@
-"""A Landlock ruleset: which files a worker may read, and that it may write only below its own folder.
+"""A Landlock ruleset: which files a worker may read, that it may write only below its own folder, and no signals out.
 
 Other kernels' built objects, the locks, the referee's own code and the user's files are out of reach even where the
 worker has the driver's uid. Numbers: `linux/landlock.h`; system calls have the same numbers on every architecture.
@@ -18,6 +18,8 @@ _RULE_PATH_BENEATH = 1
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 1 << 1, 1 << 2, 1 << 3
 _CHANGES = sum(1 << bit for bit in range(4, 13))  # remove and make: files, folders, links, sockets, devices
 _REFER, _TRUNCATE = 1 << 13, 1 << 14  # from versions 2 and 3
+_BIND_TCP, _CONNECT_TCP = 1, 1 << 1  # from version 4
+_SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1, 1 << 1  # from version 6
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _FILE_RIGHTS = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
 _SYSTEM_FOLDERS = ("/usr", "/lib", "/lib64", "/bin", "/opt", "/etc", "/proc", "/sys", "/dev")
@@ -60,6 +62,10 @@ def confine_files(libc: ctypes.CDLL, folder: Path) -> bool:
         return False
     every = _rights(version)
     attributes = struct.pack("=Q", every)
+    if version >= 4:
+        attributes += struct.pack("=Q", _BIND_TCP | _CONNECT_TCP)
+    if version >= 6:
+        attributes += struct.pack("=Q", _SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS)
     ruleset = libc.syscall(_CREATE_RULESET, attributes, len(attributes), 0)
     if ruleset < 0:
         return False

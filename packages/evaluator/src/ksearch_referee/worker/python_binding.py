@@ -16,7 +16,7 @@ import numpy as np
 from ksearch_referee.dtypes import dtype_name
 from ksearch_referee.frames import Frame
 from ksearch_referee.problem import Slot
-from ksearch_referee.worker.binding import ArenaBytes, DestinationCall, PreparedCall
+from ksearch_referee.worker.binding import DestinationCall, PreparedCall
 
 
 def by_output(result: Any, outputs: Sequence[Slot]) -> list[Any]:
@@ -62,18 +62,14 @@ class _PythonCall:
             return {"fault": "alias", "detail": "shares memory with a result of the call before"}
         return None
 
-    def collect(self, result: Any, arena_bytes: ArenaBytes) -> list[Frame]:
-        """Copy sound outputs of the right size into the arena and declare what each one is."""
-        declared: list[Frame] = []
+    def collect(self, result: Any) -> list[Frame]:
+        """Declare what each output is and where it lies."""
         values = by_output(result, self._outputs)
-        for slot, value in zip(self._outputs, values, strict=True):
-            fault = self._fault(value)
-            if fault is not None:
-                declared.append(fault)
-                continue
-            if value.nbytes == slot.nbytes:
-                arena_bytes(slot)[:] = value.reshape(-1).view(np.uint8)
-            declared.append({"dtype": dtype_name(value.dtype), "shape": list(value.shape)})
+        declared = [
+            self._fault(value)
+            or {"dtype": dtype_name(value.dtype), "shape": list(value.shape), "address": value.ctypes.data}
+            for value in values
+        ]
         self._kernel.earlier = [value for value in values if isinstance(value, np.ndarray)]
         return declared
 

@@ -1,9 +1,11 @@
 """A seccomp filter: system calls that a kernel has no honest use for fail with EPERM.
 
 Denied are sockets, reading or tracing other processes, signals to anyone but oneself and changing how others are
-scheduled, leaving the process group (the driver kills by it), other namespaces and io_uring (which would go round this
-filter). A worker may start threads but no process: time that a child uses is on no clock of the driver's, and a child
-outlives a killed driver. A compiler has to start its passes.
+scheduled, leaving the process group (the driver kills by it), outliving the driver, memory that is in no address space
+(`RLIMIT_AS` does not count it), other namespaces and io_uring (which would go round this filter). Also denied is what
+makes the operating system send a signal of one's choice later: a worker that stands still could wake itself by SIGCONT.
+A worker may start threads but no process: time that a child uses is on no clock of the driver's, and a child outlives
+a killed driver. A compiler has to start its passes.
 Numbers: `asm/unistd.h` of x86_64 and of the generic table (aarch64). Layouts: `linux/filter.h`, `linux/seccomp.h`.
 """
 
@@ -25,10 +27,20 @@ _CLONE_THREAD = 0x0001_0000
 _AUDIT_ARCHITECTURE = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
 _ALWAYS_DENIED = {
     # ptrace, process_vm_readv/writev, setsid, setpgid, unshare, setns, mount, bpf, perf_event_open, userfaultfd,
-    # keyctl, io_uring_setup, pidfd_send_signal, pidfd_getfd, tkill, socket, ioprio_set
-    "x86_64": (101, 310, 311, 112, 109, 272, 308, 165, 321, 298, 323, 250, 425, 424, 438, 200, 41, 251),
-    "aarch64": (117, 270, 271, 157, 154, 97, 268, 40, 280, 241, 282, 219, 425, 424, 438, 130, 198, 30),
+    # keyctl, io_uring_setup, pidfd_send_signal, pidfd_getfd, tkill, socket, ioprio_set,
+    # timer_create, mq_open, mq_notify, memfd_create, memfd_secret, shmget, semget, msgget
+    "x86_64": (
+        *(101, 310, 311, 112, 109, 272, 308, 165, 321, 298, 323, 250, 425, 424, 438, 200, 41, 251),
+        *(222, 240, 244, 319, 447, 29, 64, 68),
+    ),
+    "aarch64": (
+        *(117, 270, 271, 157, 154, 97, 268, 40, 280, 241, 282, 219, 425, 424, 438, 130, 198, 30),
+        *(107, 180, 184, 279, 447, 194, 190, 186),
+    ),
 }
+_FCNTL, _F_SETOWN, _F_SETSIG, _F_SETOWN_EX = {"x86_64": 72, "aarch64": 25}, 8, 10, 15
+_IOCTL, _FIOSETOWN, _SIOCSPGRP = {"x86_64": 16, "aarch64": 29}, 0x8901, 0x8902
+_PRCTL, _PR_SET_PDEATHSIG = {"x86_64": 157, "aarch64": 167}, 1
 # kill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo: their first argument must be oneself
 _TO_ONESELF = {"x86_64": (62, 234, 129, 297), "aarch64": (129, 131, 138, 240)}
 # prlimit64, sched_setaffinity, sched_setscheduler, sched_setparam, sched_setattr: oneself, or 0, which means the same
@@ -46,11 +58,20 @@ def _refuse(number: int, answer: int = _DENY) -> bytes:
     return _instruction(_EQUAL, number, 0, 1) + _instruction(_RETURN, answer)
 
 
+def _choose(number: int, argument: int, test: int, values: tuple[int, ...], then: int, otherwise: int) -> bytes:
+    tests = b"".join(_instruction(test, value, 0, 1) + _instruction(_RETURN, then) for value in values)
+    body = _instruction(_LOAD, _ARGUMENTS + 8 * argument) + tests + _instruction(_RETURN, otherwise)
+    return _instruction(_EQUAL, number, 0, len(body) // 8) + body
+
+
 def _allow_if(number: int, argument: int, test: int, *values: int) -> bytes:
     """Allow call `number` when `test` holds between its argument and one of `values`, deny it otherwise."""
-    tests = b"".join(_instruction(test, value, 0, 1) + _instruction(_RETURN, _ALLOW) for value in values)
-    body = _instruction(_LOAD, _ARGUMENTS + 8 * argument) + tests + _instruction(_RETURN, _DENY)
-    return _instruction(_EQUAL, number, 0, len(body) // 8) + body
+    return _choose(number, argument, test, values, _ALLOW, _DENY)
+
+
+def _refuse_if(number: int, argument: int, *values: int) -> bytes:
+    """Deny call `number` when its argument is one of `values`, allow it otherwise."""
+    return _choose(number, argument, _EQUAL, values, _DENY, _ALLOW)
 
 
 def _program(machine: str, pid: int, *, children: bool) -> bytes:
@@ -65,6 +86,9 @@ def _program(machine: str, pid: int, *, children: bool) -> bytes:
     for number in _OF_ONESELF[machine]:
         program += _allow_if(number, 0, _EQUAL, 0, pid)
     program += _allow_if(_SET_PRIORITY[machine], 1, _EQUAL, 0, pid)
+    program += _refuse_if(_FCNTL[machine], 1, _F_SETOWN, _F_SETSIG, _F_SETOWN_EX)
+    program += _refuse_if(_IOCTL[machine], 1, _FIOSETOWN, _SIOCSPGRP)
+    program += _refuse_if(_PRCTL[machine], 0, _PR_SET_PDEATHSIG)
     if not children:
         for number in _FORKS[machine]:
             program += _refuse(number)

@@ -13,25 +13,18 @@ import numpy as np
 from ksearch_referee.dtypes import dtype_name
 from ksearch_referee.frames import Frame
 from ksearch_referee.problem import Slot
-from ksearch_referee.worker.binding import ArenaBytes, DestinationCall, PreparedCall
+from ksearch_referee.worker.binding import DestinationCall, PreparedCall
 from ksearch_referee.worker.python_binding import by_output, load_function
 
 torch: Any = importlib.import_module("torch")  # no dependency: present only where problems need it
-_BY_BITS = {"bfloat16": (np.int16, "int16"), "float8_e4m3fn": (np.uint8, "uint8"), "float8_e5m2": (np.uint8, "uint8")}
+_BY_BITS = {"bfloat16": np.int16, "float8_e4m3fn": np.uint8, "float8_e5m2": np.uint8}
 
 
 def _tensor(array: np.ndarray, name: str) -> Any:
     """Return a tensor over the memory of `array`."""
     if name not in _BY_BITS:
         return torch.from_numpy(array)
-    return torch.from_numpy(array.view(_BY_BITS[name][0])).view(getattr(torch, name))
-
-
-def _array(tensor: Any, name: str) -> np.ndarray:
-    """Return the memory of a contiguous tensor as an array; 16-bit and 8-bit floats as integers."""
-    if name not in _BY_BITS:
-        return tensor.numpy()
-    return tensor.view(getattr(torch, _BY_BITS[name][1])).numpy()
+    return torch.from_numpy(array.view(_BY_BITS[name])).view(getattr(torch, name))
 
 
 def _dtype_name(tensor: Any) -> str:
@@ -70,19 +63,13 @@ class _TorchCall:
             return {"fault": "alias", "detail": "shares memory with a result of the call before"}
         return None
 
-    def collect(self, result: Any, arena_bytes: ArenaBytes) -> list[Frame]:
-        """Copy sound outputs of the right size into the arena and declare what each one is."""
-        declared: list[Frame] = []
+    def collect(self, result: Any) -> list[Frame]:
+        """Declare what each output is and where it lies."""
         values = by_output(result, self._outputs)
-        for slot, value in zip(self._outputs, values, strict=True):
-            fault = self._fault(value)
-            if fault is not None:
-                declared.append(fault)
-                continue
-            name = _dtype_name(value)
-            if value.numel() * value.element_size() == slot.nbytes:
-                arena_bytes(slot)[:] = _array(value.detach(), name).reshape(-1).view(np.uint8)
-            declared.append({"dtype": name, "shape": list(value.shape)})
+        declared = [
+            self._fault(value) or {"dtype": _dtype_name(value), "shape": list(value.shape), "address": value.data_ptr()}
+            for value in values
+        ]
         self._kernel.earlier = [value for value in values if isinstance(value, torch.Tensor)]
         return declared
 
