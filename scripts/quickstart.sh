@@ -17,12 +17,14 @@ done
 has() { printf '%s\n' "${args[@]+"${args[@]}"}" | grep -qE -- "^$1(=|\$)"; }
 
 common=(--lanes 4 --budget-attempts 24)
-if [ "$recorded" = 0 ] && [ -n "${OPENAI_API_KEY:-${LLM_API_KEY:-}}" ]; then
+if [ "$recorded" = 0 ] && has '--(llm|transcript)'; then
+  say "a search as the flags say"
+elif [ "$recorded" = 0 ] && { [ -n "${OPENAI_API_KEY:-${LLM_API_KEY:-}}" ] || has '--(model-name|base-url|model-price)'; }; then
   has --model-name || common+=(--model-name gpt-5-mini)
   has --budget-usd || common+=(--budget-usd 1)
-  say "a model key is set: a live search (--recorded replays one instead)"
+  say "a model is named: a live search (--recorded replays one instead)"
 else
-  common+=(--transcript "problems/flashinfer/transcripts/$problem.jsonl" --attempts-per-node 2)
+  common+=(--transcript "problems/flashinfer/transcripts/$problem.jsonl")
   say "recorded replies: the model's words come from a transcript; compiler, referee and times are real"
 fi
 exec npx --no-install ksearch run "$problem" "${common[@]}" "${args[@]+"${args[@]}"}"

@@ -26,7 +26,8 @@ export const RunFlags = z.object({
       const [base = "", max = base] = text.split("-");
       return { base: Number(base), max: Number(max) };
     })
-    .pipe(AttemptsPerNode),
+    .pipe(AttemptsPerNode)
+    .optional(),
   targetScore: number.transform(Number).pipe(z.number().positive()).optional(),
   patience: whole.pipe(z.int().positive()).optional(),
   confirmTop: whole.pipe(z.int().min(1).max(10)),
@@ -47,7 +48,7 @@ export const RunFlags = z.object({
       abort: true,
     })
     .optional(),
-  api: z.enum(["auto", "responses", "chat"]),
+  api: z.enum(["auto", "responses", "chat"]).optional(),
   reasoningEffort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh", "max"]).optional(),
   modelPrice: z.string().optional(),
 });
@@ -81,12 +82,11 @@ const flagName = (field: string): string => `--${field.replace(/[A-Z]/g, (letter
 /** What the run's first event records. */
 export function runOptions(
   flags: RunFlags,
-  facts: { deviceFacts: string; modelLabel: string; recordedReplies: boolean },
+  facts: { deviceFacts: string; modelLabel: string; recordedReplies: boolean; attemptsPerNode: AttemptsPerNode },
 ): RunOptions {
   return RunOptionsSchema.parse({
     policy: "lanes",
     lanes: flags.lanes,
-    attemptsPerNode: flags.attemptsPerNode,
     laneShare: 25,
     budgetAttempts: flags.budgetAttempts,
     budgetMicroUsd: flags.budgetUsd === undefined ? null : Math.round(flags.budgetUsd * 1e6),
@@ -106,13 +106,27 @@ export function runOptions(
   });
 }
 
+/** The flags that each kind of model understands. Beside another kind they are a contradiction, not a wish to ignore. */
+const ownFlags = {
+  replay: ["transcript"],
+  agent: [],
+  openai: ["modelName", "baseUrl", "api", "reasoningEffort", "modelPrice"],
+} as const satisfies Record<string, readonly (keyof ModelFlags)[]>;
+
 /**
- * Which model the flags mean: the named one, else a replay where a transcript is given, else OpenAI's API where a model is
- * named. Nothing is guessed beyond that.
+ * Which model the flags mean: the named one, else a replay where a transcript is given, else OpenAI's API where one of its
+ * flags is. Nothing is guessed beyond that.
  */
 export function modelChoice(flags: ModelFlags, absolute: (path: string) => string): ModelChoice {
-  const kind =
-    flags.llm ?? (flags.transcript !== undefined ? "replay" : flags.modelName !== undefined ? "openai" : undefined);
+  const isGiven = (name: keyof ModelFlags) => flags[name] !== undefined;
+  const kind = flags.llm ?? (isGiven("transcript") ? "replay" : ownFlags.openai.some(isGiven) ? "openai" : undefined);
+  const strays = Object.entries(ownFlags).flatMap(([other, names]) => (other === kind ? [] : names.filter(isGiven)));
+  if (kind !== undefined && strays.length > 0)
+    throw new AppError(
+      "caller",
+      "flags",
+      `${strays.map(flagName).join(" and ")} cannot stand beside ${flags.llm === undefined ? "--transcript" : `--llm ${kind}`}: drop one of them`,
+    );
   switch (kind) {
     case "replay":
       if (flags.transcript === undefined)
@@ -127,7 +141,7 @@ export function modelChoice(flags: ModelFlags, absolute: (path: string) => strin
         kind,
         settings: {
           modelName: flags.modelName,
-          api: flags.api,
+          api: flags.api ?? "auto",
           price: flags.modelPrice === undefined ? null : parsePrice(flags.modelPrice),
           ...(flags.baseUrl === undefined ? {} : { baseUrl: flags.baseUrl }),
           ...(flags.reasoningEffort === undefined ? {} : { reasoningEffort: flags.reasoningEffort }),

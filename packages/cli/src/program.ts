@@ -25,7 +25,7 @@ const withModel = (command: Command): Command =>
     .option("--llm <kind>", "openai, replay or agent; default: what the other flags imply")
     .option("--model-name <name>", "a model behind OpenAI's API or any compatible endpoint (key in OPENAI_API_KEY)")
     .option("--base-url <url>", "a compatible endpoint")
-    .option("--api <api>", "responses, chat or auto", "auto")
+    .option("--api <api>", "responses, chat or auto (default: auto)")
     .option("--reasoning-effort <effort>", "for reasoning models")
     .option("--model-price <in/out>", "dollars per million tokens, e.g. 1.25/10; 0/0 for a local model")
     .option("--transcript <file>", "recorded replies instead of a model");
@@ -46,8 +46,7 @@ export function program(): Command {
     .option("--budget-usd <dollars>", "money that the run may spend; default: no cap")
     .option(
       "--attempts-per-node <n|base-max>",
-      "attempts on one idea: base always, up to max while they bring something",
-      "2-5",
+      "attempts on one idea: base always, up to max while they bring something (default: 2-5; of a transcript, its own)",
     )
     .option("--target-score <x>", "end the search once a kernel is x times the reference's speed")
     .option("--patience <n>", "end after n attempts without a new best")

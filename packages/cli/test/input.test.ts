@@ -148,6 +148,7 @@ const head = (changes: object = {}): object => ({
   version: 1,
   problem: problemName,
   problemDigest: problemDigest(Problem.parse({ format: "flashinfer", definition, workloads: [workload.workload] })),
+  attemptsPerNode: { base: 1, max: 1 },
   label: "by hand",
   recordedAt: "2026-11-23T00:00:00.000Z",
   ...changes,
@@ -192,6 +193,15 @@ describe.concurrent("a search that cannot begin: nothing is made", () => {
     says: /no price is known for the model 'oracle-9'.*--model-price/,
   });
 
+  const contradiction: [string[], RegExp][] = [
+    [["--transcript", "t.jsonl", "--model-name", "m"], /--model-name cannot stand beside --transcript/],
+    [["--transcript", "t.jsonl", "--base-url", "http://h/v1", "--model-price", "0/0"], /--base-url and --model-price/],
+    [["--llm", "agent", "--model-name", "m"], /--model-name cannot stand beside --llm agent/],
+    [["--llm", "openai", "--model-name", "m", "--transcript", "t.jsonl"], /--transcript cannot .* --llm openai/],
+    [["--base-url", "http://localhost:1/v1"], /needs --model-name/],
+  ];
+  for (const [flags, says] of contradiction)
+    wrong(`flags of two models: ${flags.join(" ")}`, () => ({ args: search(flags) }), { code: "flags", says });
   wrong("a missing transcript", () => ({ args: search(["--transcript", "/nowhere/t.jsonl"]) }), {
     code: "file.unreadable",
     says: /the transcript \/nowhere\/t\.jsonl cannot be read/,
@@ -762,11 +772,15 @@ describe("being the model: run --llm agent, prompts, answer", () => {
     const again = await ksearch(search(["--transcript", file, "--lanes", "1", "--budget-attempts", "1", "--json"]), {
       cwd,
     });
+    const words = expect.stringMatching(/^recorded replies: a person/);
     expect({ code: again.code, ...lastJson(again) }, "its transcript replays").toMatchObject({
       code: 0,
       status: "succeeded",
       attempts: 1,
+      model: words,
     });
+    for (const fact of ["tree", "kernel"])
+      expect(await told(fact), "and says so wherever it shows").toMatchObject({ model: words });
   });
 });
 

@@ -47,11 +47,14 @@ export type KernelId = `ker_${string}`;
 export const kernelId = (kernel: Kernel): KernelId => `ker_${sha256Hex(canonicalJson(kernel)).slice(0, 16)}`;
 
 /** The kernel as K-Search's and FlashInfer-Bench's solution JSON (spec/ksearch.md section 6). */
-export const toSolution = (kernel: Kernel, name: string, author: string) => ({
+export const toSolution = (
+  kernel: Kernel,
+  { name, author, description }: { name: string; author: string; description: string },
+) => ({
   name,
   definition: kernel.definition,
   author,
-  description: "",
+  description,
   spec: {
     language: kernel.language,
     target_hardware: kernel.targetHardware,

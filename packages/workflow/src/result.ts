@@ -1,6 +1,7 @@
 import {
   confirmCall,
   type RunState,
+  repliesFrom,
   reportMarkdown,
   standing,
   toSolution,
@@ -19,10 +20,11 @@ export async function writeResult(blobs: Blobs, state: RunState): Promise<void> 
   const verdict = duel === -1 ? null : await getJson(blobs, keys.answer(runId, confirmCall(duel + 1)), Verdict);
   const put = (file: string, content: unknown) => putJson(blobs, keys.result(runId, epoch, file), content);
   await put("report.md", reportMarkdown(state, problem, verdict));
-  await put("world_model.json", writeDocument(state.tree, state.tree.rootId));
+  const model = repliesFrom(state.options);
+  await put("world_model.json", { ...writeDocument(state.tree, state.tree.rootId), run: runId, model });
   if (bestId === null) return;
   const kernel = await loadKernel(blobs, runId, bestId);
-  await put("solution.json", toSolution(kernel, `${runId}_${bestId}`, "ksearch"));
+  await put("solution.json", toSolution(kernel, { name: `${runId}_${bestId}`, author: "ksearch", description: model }));
   if (verdict !== null) await put("verdict.json", verdict);
   for (const { path, content } of kernel.files) await put(`kernel/${path}`, content);
 }

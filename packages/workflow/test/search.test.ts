@@ -15,4 +15,8 @@ test("four lanes: a whole search to a confirmed best, four model calls in flight
   expect(state.confirmed).toBe(state.best?.kernelId);
   expect(await on.blobs.list("runs/run_a/result-1/")).toContain("runs/run_a/result-1/kernel/main.py");
   expect(await on.runs.get("run_a")).toMatchObject({ status: "succeeded", attempts: 16 });
+  for (const file of ["solution.json", "world_model.json"])
+    expect(new TextDecoder().decode((await on.blobs.get(`runs/run_a/result-1/${file}`)) ?? undefined), file).toContain(
+      "recorded replies: a fake",
+    );
 });

@@ -7,6 +7,7 @@ const head = {
   version: 1 as const,
   problem: "p",
   problemDigest: "sha256:0",
+  attemptsPerNode: { base: 2, max: 2 },
   label: "a person, by hand",
   recordedAt: "2026-01-01",
 };

@@ -14,7 +14,7 @@ export function replayLlm(transcript: Transcript): Llm {
         throw new AppError(
           "caller",
           "replay.missing",
-          `the transcript (${transcript.label}) holds no reply for '${slot}': choose another transcript, or a live model with --llm openai`,
+          `the transcript (${transcript.label}) holds no reply for '${slot}': start another run, as the recorded one was started, or with a live model (--model-name)`,
         );
       const counted = {
         inputTokens: estimateTokens(prompt.system + prompt.user),

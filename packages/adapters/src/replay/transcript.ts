@@ -1,4 +1,4 @@
-import { AppError, Usage } from "@ksearch/domain";
+import { AppError, AttemptsPerNode, Usage } from "@ksearch/domain";
 import { z } from "zod";
 
 /** One recorded reply. `slot` says to which question; `*` as its last part answers every such question without one of its own. */
@@ -17,6 +17,8 @@ const Head = z.strictObject({
   /** The problem that the replies are for. */
   problem: z.string(),
   problemDigest: z.string(),
+  /** As in the recorded search: a node that gets more attempts asks for drafts that nobody wrote. */
+  attemptsPerNode: AttemptsPerNode,
   /** Who answered, when, in words that screens show. */
   label: z.string().min(1),
   recordedAt: z.string(),

@@ -1,4 +1,4 @@
-import { AppError, messageOf, type RunState } from "@ksearch/domain";
+import { AppError, messageOf, type RunState, repliesFrom } from "@ksearch/domain";
 import type { Llm } from "@ksearch/ports";
 import { requestPause } from "@ksearch/workflow";
 import { isInteractive, openEngine, openReferee, type Stores } from "../local.ts";
@@ -26,7 +26,7 @@ export async function execute(stores: Stores, { runId, lanes, llm, python, json,
   await follow(stores, runId, { manner, from, status: () => engine.status(id) });
   forget();
   const state = await stores.log.state(runId);
-  if (json) printJson({ type: "summary", ...(await stores.runs.get(runId)) });
+  if (json) printJson({ type: "summary", model: repliesFrom(state.options), ...(await stores.runs.get(runId)) });
   else print(resultLines(state, stores.root).join("\n"));
   if (state.status === "paused") {
     if (state.pause?.code === "run.interrupted") {

@@ -7,6 +7,7 @@ import {
   type KernelId,
   type RunState,
   type RunSummary,
+  repliesFrom,
   standing,
   summarise,
   treeLines,
@@ -95,12 +96,13 @@ export async function tree(given: string | undefined, { artifactsDir, json }: Re
     }));
     return printJson({
       runId: state.runId,
+      model: repliesFrom(state.options),
       rootId: state.tree.rootId,
       nodes,
       document: writeDocument(state.tree, state.tree.rootId),
     });
   }
-  if (state.options.recordedReplies) print(paint.alert(`recorded replies: ${state.options.modelLabel}`));
+  if (state.options.recordedReplies) print(paint.alert(repliesFrom(state.options)));
   print(
     treeLines(state)
       .map((line) => (line.includes("★") ? paint.good(line) : line.includes("✗") ? paint.bad(line) : line))
@@ -134,9 +136,10 @@ export async function kernel(
     );
   const found = await loadKernel(stores.blobs, state.runId, id);
   const verdict = await verdictOf(stores, state, id, attempt?.attempt);
-  if (command.json) return printJson({ kernelId: id, kernel: found, verdict });
+  const model = repliesFrom(state.options);
+  if (command.json) return printJson({ kernelId: id, model, kernel: found, verdict });
   const comment = found.language === "python" ? "#" : "//";
-  const label = state.options.recordedReplies ? `${comment} recorded replies: ${state.options.modelLabel}\n` : "";
+  const label = state.options.recordedReplies ? `${comment} ${model}\n` : "";
   const figures =
     verdict?.status === "passed"
       ? `${times(verdict.score?.value ?? null)} the reference's speed, ${micros(verdict.aggregate?.geomeanCallNs ?? null)} a call`

@@ -30,11 +30,10 @@ export async function resume(given: string | undefined, rawFlags: unknown, comma
 
 /** The model of the run, or the one that the flags name instead. Live and recorded replies are never mixed in one run. */
 async function choose(stores: Stores, state: RunState, flags: ResumeFlags): Promise<ModelChoice> {
-  const { transcript, modelName, llm } = flags;
-  const renamed = transcript !== undefined || modelName !== undefined || llm !== undefined;
+  const { lanes, ...model } = flags;
   const key = modelKey(state.runId);
-  const choice = renamed
-    ? modelChoice(flags, pathFrom)
+  const choice = Object.values(model).some((flag) => flag !== undefined)
+    ? modelChoice(model, pathFrom)
     : parseChoice(await getJson(stores.blobs, key, z.unknown()), key);
   if ((choice.kind === "replay") !== state.options.recordedReplies)
     throw new AppError("caller", "flags", "a run has live or recorded replies, never both: start another run");

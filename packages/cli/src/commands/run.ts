@@ -1,4 +1,12 @@
-import { AppError, type Problem, problemDigest, type RunOptions, systemText, worstCaseUsage } from "@ksearch/domain";
+import {
+  AppError,
+  type AttemptsPerNode,
+  type Problem,
+  problemDigest,
+  type RunOptions,
+  systemText,
+  worstCaseUsage,
+} from "@ksearch/domain";
 import type { Llm } from "@ksearch/ports";
 import { createRun, putJson } from "@ksearch/workflow";
 import { newRunId } from "../ids.ts";
@@ -17,14 +25,15 @@ export async function run(name: string, rawFlags: unknown, command: RunCommand):
   const flags = parseFlags(RunFlags, rawFlags);
   const choice = modelChoice(flags, pathFrom);
   const problem = loadProblem(command.problems, name);
-  const label = labelOf(choice, problem);
+  const facts = factsOf(choice, problem);
   const model = openLlm(choice);
   const python = refereePython(command.refereePython);
   const doctor = await askDoctor(python, flags.language);
   const options = runOptions(flags, {
     deviceFacts: machineFacts(doctor),
-    modelLabel: label,
+    modelLabel: facts.label,
     recordedReplies: choice.kind === "replay",
+    attemptsPerNode: flags.attemptsPerNode ?? facts.attemptsPerNode,
   });
   const stores = openStores(command.artifactsDir, true);
   const llm = model(stores);
@@ -46,14 +55,15 @@ function checkBudget(llm: Llm, problem: Problem, options: RunOptions): void {
     );
 }
 
-/** The words that screens show for where replies come from. */
-function labelOf(choice: ModelChoice, problem: Problem): string {
+/** The words that screens show for where replies come from, and the attempts a node gets unless a flag says otherwise. */
+function factsOf(choice: ModelChoice, problem: Problem): { label: string; attemptsPerNode: AttemptsPerNode } {
+  const attemptsPerNode = { base: 2, max: 5 };
   switch (choice.kind) {
     case "replay":
-      return transcriptFor(choice.transcript, problemDigest(problem)).label;
+      return transcriptFor(choice.transcript, problemDigest(problem));
     case "agent":
-      return "an agent or a person (ksearch answer)";
+      return { label: "an agent or a person (ksearch answer)", attemptsPerNode };
     case "openai":
-      return choice.settings.modelName;
+      return { label: choice.settings.modelName, attemptsPerNode };
   }
 }

@@ -29,6 +29,7 @@ export async function transcript(
     version: 1 as const,
     problem: state.problem,
     problemDigest: state.problemDigest,
+    attemptsPerNode: state.options.attemptsPerNode,
     label,
     recordedAt: stores.iso(state.startedAtMs),
   };

@@ -1,4 +1,4 @@
-import { type Cycle, curve, type OpenCall, type RunState, standing } from "@ksearch/domain";
+import { type Cycle, curve, type OpenCall, type RunState, repliesFrom, standing } from "@ksearch/domain";
 import { dollars, duration, paint, times } from "../output.ts";
 
 const sparks = "▁▂▃▄▅▆▇█";
@@ -21,7 +21,7 @@ const bar = (done: number, total: number, width: number): string => {
 /** What a running search looks like on a terminal, as lines. Nothing but the state, the time and the width goes in. */
 export function screen(state: RunState, nowMs: number, width: number, recent: readonly string[]): string[] {
   const { options } = state;
-  const label = options.recordedReplies ? paint.alert(`recorded replies: ${options.modelLabel}`) : options.modelLabel;
+  const label = options.recordedReplies ? paint.alert(repliesFrom(options)) : repliesFrom(options);
   const budget = options.budgetMicroUsd === null ? "no money cap" : `of ${dollars(options.budgetMicroUsd)}`;
   const solved = [...state.tree.nodes.values()].filter((node) => node.solution !== null).length;
   const before = curve(state).at(-2)?.best ?? null;

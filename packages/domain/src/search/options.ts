@@ -10,6 +10,8 @@ export const AttemptsPerNode = z
   .strictObject({ base: z.int().min(1).max(50), max: z.int().min(1).max(50) })
   .refine(({ base, max }) => base <= max, "attempts per node: the base is above the maximum");
 
+export type AttemptsPerNode = z.infer<typeof AttemptsPerNode>;
+
 /** What a user asks of a search; recorded in the run's first event, so that a resume needs nothing else. */
 export const RunOptions = z.strictObject({
   policy: z.literal("lanes"),
@@ -40,3 +42,7 @@ export const RunOptions = z.strictObject({
   recordedReplies: z.boolean(),
 });
 export type RunOptions = z.infer<typeof RunOptions>;
+
+/** Where a run's replies come from, in words that stand wherever its results do. */
+export const repliesFrom = ({ modelLabel, recordedReplies }: RunOptions): string =>
+  recordedReplies ? `recorded replies: ${modelLabel}` : modelLabel;
