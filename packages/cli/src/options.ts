@@ -12,13 +12,19 @@ import type { ModelChoice } from "./model.ts";
 const number = z.string().regex(/^-?\d+(\.\d+)?$/, "a number");
 const whole = z.string().regex(/^\d+$/, "a whole number").transform(Number);
 
-const lanesRange = "a whole number from 1 to 64";
+/** A whole number within bounds, which a wrong one is told. */
+const wholeFrom = (least: number, most: number) => {
+  const words = `a whole number from ${least} to ${most}`;
+  return whole.pipe(z.int(words).min(least, words).max(most, words));
+};
+
+const seconds = "a number of seconds from 0.1 to 86400";
 
 /** Flags of `ksearch run` as commander gives them: texts and switches. Parsed here and nowhere else. */
 export const RunFlags = z.object({
-  lanes: whole.pipe(z.int().min(1, lanesRange).max(64, lanesRange)),
-  budgetAttempts: whole.pipe(z.int().min(1).max(100_000)),
-  budgetUsd: number.transform(Number).pipe(z.number().nonnegative()).optional(),
+  lanes: wholeFrom(1, 64),
+  budgetAttempts: wholeFrom(1, 100_000),
+  budgetUsd: number.transform(Number).pipe(z.number().nonnegative("a number of dollars, 0 or more")).optional(),
   attemptsPerNode: z
     .string()
     .regex(/^\d+(-\d+)?$/, "a number, or base-max such as 2-5")
@@ -28,16 +34,16 @@ export const RunFlags = z.object({
     })
     .pipe(AttemptsPerNode)
     .optional(),
-  targetScore: number.transform(Number).pipe(z.number().positive()).optional(),
-  patience: whole.pipe(z.int().positive()).optional(),
-  confirmTop: whole.pipe(z.int().min(1).max(10)),
-  iterations: whole.pipe(z.int().min(1).max(10_000)),
-  warmup: whole.pipe(z.int().min(0).max(1_000)),
+  targetScore: number.transform(Number).pipe(z.number().positive("a number above 0")).optional(),
+  patience: wholeFrom(1, 100_000).optional(),
+  confirmTop: wholeFrom(1, 10),
+  iterations: wholeFrom(1, 10_000),
+  warmup: wholeFrom(0, 1_000),
   language: z.enum(["cpp", "python"]),
   device: z.enum(["cpu"], "only the device 'cpu' is judged in this version"),
-  seed: whole.pipe(z.int()),
-  maxOutputTokens: whole.pipe(z.int().min(256).max(1_000_000)),
-  llmTimeout: number.transform(Number).pipe(z.number().min(0.1).max(86_400)),
+  seed: wholeFrom(0, Number.MAX_SAFE_INTEGER),
+  maxOutputTokens: wholeFrom(256, 1_000_000),
+  llmTimeout: number.transform(Number).pipe(z.number().min(0.1, seconds).max(86_400, seconds)),
   llm: z.enum(["openai", "replay", "agent"]).optional(),
   transcript: z.string().optional(),
   modelName: z.string().optional(),
@@ -74,7 +80,7 @@ export function parseFlags<T>(schema: z.ZodType<T>, raw: unknown): T {
   const parsed = schema.safeParse(raw);
   if (parsed.success) return parsed.data;
   const lines = parsed.error.issues.map((issue) => `${flagName(String(issue.path[0] ?? ""))}: ${issue.message}`);
-  throw new AppError("caller", "flags", lines.join("; "));
+  throw new AppError("caller", "flags", [...new Set(lines)].join("; "));
 }
 
 const flagName = (field: string): string => `--${field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;

@@ -66,6 +66,12 @@ export function loadProblem(root: string, name: string): Problem {
   return problem.data;
 }
 
+/** What the sizes of a problem are meant for, by its tags; null: nothing says. */
+export function madeFor({ tags = [] }: Definition): "cpu" | "GPU" | null {
+  if (tags.includes("device:cpu")) return "cpu";
+  return tags.length > 0 ? "GPU" : null;
+}
+
 function parsedLine(line: string, path: string, index: number): unknown {
   try {
     return JSON.parse(line);

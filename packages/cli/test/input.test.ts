@@ -677,7 +677,14 @@ describe("what a person sees of a run", () => {
     const [only] = JSON.parse(stdout).problems;
     expect({ code, only }).toEqual({
       code: 0,
-      only: { name: problemName, opType: "elementwise", workloads: 1, description: definition.description, tags: [] },
+      only: {
+        name: problemName,
+        opType: "elementwise",
+        madeFor: null,
+        workloads: 1,
+        description: definition.description,
+        tags: [],
+      },
     });
     const shipped = await ksearch(["problems"], { cwd: newFolder() });
     expect(shipped).toMatchObject({ code: 0, stdout: expect.stringContaining("gqa_paged_decode_h8_kv2_d64_ps1_f32") });

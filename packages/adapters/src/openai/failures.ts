@@ -38,7 +38,7 @@ export function failureOf(error: unknown, call: Call): AppError {
       call,
       error.issues
         .slice(0, 3)
-        .map(({ path, message }) => `${path.join(".")}: ${message}`)
+        .map(({ path, message }) => (path.length === 0 ? message : `${path.join(".")}: ${message}`))
         .join("; "),
     );
   const code = networkCode(error);

@@ -1,6 +1,6 @@
 import { AppError } from "@ksearch/domain";
 import { columns, print, printJson } from "../output.ts";
-import { listProblems, loadProblem } from "../problems.ts";
+import { listProblems, loadProblem, madeFor } from "../problems.ts";
 
 /** `ksearch problems`: what can be searched out of the box. */
 export function problems(root: string, json: boolean): void {
@@ -14,16 +14,18 @@ export function problems(root: string, json: boolean): void {
       workloads: workloads.length,
       description: definition.description ?? "",
       tags: definition.tags ?? [],
+      madeFor: madeFor(definition),
     };
   });
   if (json) printJson({ problems: facts });
   else
     print(
       columns([
-        ["problem", "kind", "workloads", "what"],
-        ...facts.map(({ name, opType, workloads, description }) => [
+        ["problem", "kind", "sizes for", "workloads", "what"],
+        ...facts.map(({ name, opType, madeFor, workloads, description }) => [
           name,
           opType,
+          madeFor ?? "-",
           String(workloads),
           description.slice(0, 90),
         ]),

@@ -13,8 +13,8 @@ import { newRunId } from "../ids.ts";
 import { openLlm, openStores, pathFrom, refereePython, transcriptFor } from "../local.ts";
 import { type ModelChoice, modelKey } from "../model.ts";
 import { modelChoice, parseFlags, RunFlags, runOptions } from "../options.ts";
-import { dollars } from "../output.ts";
-import { loadProblem } from "../problems.ts";
+import { dollars, note } from "../output.ts";
+import { loadProblem, madeFor } from "../problems.ts";
 import { askDoctor, machineFacts } from "../referee.ts";
 import { execute } from "./execute.ts";
 
@@ -26,6 +26,8 @@ export async function run(name: string, rawFlags: unknown, command: RunCommand):
   const choice = modelChoice(flags, pathFrom);
   const problem = loadProblem(command.problems, name);
   const facts = factsOf(choice, problem);
+  if (madeFor(problem.definition) === "GPU" && !command.json)
+    note(`${name} has sizes for a GPU: on this CPU one evaluation may take minutes, or end in a time-out`);
   const model = openLlm(choice);
   const python = refereePython(command.refereePython);
   const doctor = await askDoctor(python, flags.language);

@@ -228,7 +228,7 @@ test("every line of the referee's words is quoted, in drafts and in refinements"
 
 test("the JSON in a prompt is the view, whole", () => {
   const state = small();
-  const within = (user: string) => extractObject(user.slice(user.indexOf("# World model")));
+  const within = (user: string) => extractObject(user.slice(user.indexOf("# World model")), "decision_tree");
   expect(within(draftPrompt(problem, state, drafted(state, "draft_spec", "b"), none).user)).toMatchObject({
     root_id: "root",
     path: [{}, { node_id: "b" }],

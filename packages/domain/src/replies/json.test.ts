@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { extractObject } from "./json.ts";
+import { extractObject as extract } from "./json.ts";
+
+const extractObject = (reply: string) => extract(reply, "ops");
 
 const wanted = { ops: [{ op: "delete_node", node_id: "a" }] };
 const json = JSON.stringify(wanted);
@@ -16,6 +18,8 @@ test.each([
   ["after a stray quote", `"${json}"`],
   ["after a stray quote in prose", `it's 5" wide: ${json}`],
   ["before more braces", `${json} {"later": 1}`],
+  ["after an example", `As in {"ops": []}, or {}: ${json}`],
+  ["after an empty object", `{} ${json}`],
   ["with CRLF", `ok\r\n${JSON.stringify(wanted, null, 2).replaceAll("\n", "\r\n")}`],
 ])("an object %s is found", (_, reply) => expect(extractObject(reply)).toEqual(wanted));
 
@@ -24,8 +28,8 @@ test("braces, quotes and escapes in its texts do not end it", () => {
   expect(extractObject(`see: ${JSON.stringify(value)}.`)).toEqual(value);
 });
 
-test("an empty object before the real one captures the reply, as in the original", () =>
-  expect(extractObject(`{} ${json}`)).toEqual({}));
+test("without the key, the first object is what the complaint will be about", () =>
+  expect(extractObject('{"first": 1} {"second": 2}')).toEqual({ first: 1 }));
 
 test.each([
   ["nothing", ""],
@@ -34,6 +38,7 @@ test.each([
   ["a number", "3"],
   ["broken JSON, although an inner object is whole", '{"a": {"b": 1}, "c": }'],
   ["an object that is cut off, although an inner one is whole", '{"ops": [{"op": "delete_node", "node_id": "a"}, {"op'],
+  ["an object that is cut off, although an example stands before it", `As in ${json}: {"ops": [`],
   ["an object that is cut off in a text", '{"notes": "and so'],
 ])("%s gives null", (_, reply) => expect(extractObject(reply)).toBeNull());
 

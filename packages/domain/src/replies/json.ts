@@ -2,21 +2,25 @@
 const longestJson = 1_000_000;
 
 /**
- * The first JSON object in a reply (spec/ksearch.md 3.1): the first brace-balanced part of it that parses. Prose, fences
- * and braces of other kinds around it are tolerated. Nothing is mended: of an object that is cut off no inner one is
- * taken for the whole, so the answer is null. Every character is looked at once.
+ * The JSON object with `key` in a reply: the last brace-balanced part of it that parses and has that key, as an example may
+ * stand before the answer; without any, the first object, so that the complaint is about what was written. Prose, fences
+ * and braces of other kinds around it are tolerated. Nothing is mended: of an object that is cut off no inner one, and no
+ * example before it, is taken for the whole, so the answer is null. Every character is looked at once.
  */
-export function extractObject(reply: string): Record<string, unknown> | null {
+export function extractObject(reply: string, key: string): Record<string, unknown> | null {
   if (reply.length > longestJson) return null;
   const opening = /\{(?=\s*["}])/g;
+  let first: Record<string, unknown> | null = null;
+  let last: Record<string, unknown> | null = null;
   for (let found = opening.exec(reply); found; found = opening.exec(reply)) {
     const end = closingBrace(reply, found.index);
     if (end === -1) return null;
     const value = parsed(reply.slice(found.index, end + 1));
-    if (value !== null) return value;
+    first ??= value;
+    if (value !== null && Object.hasOwn(value, key)) last = value;
     opening.lastIndex = end + 1;
   }
-  return null;
+  return last ?? first;
 }
 
 /** Index of the brace that closes the one at `start`, minding strings and escapes; −1: none. */

@@ -2,13 +2,16 @@ import { z } from "zod";
 import { Language } from "../kernel.ts";
 import { Device, EvaluationSettings } from "../referee/request.ts";
 
+const perNodeWords = "from 1 to 50 attempts";
+const perNode = z.int().min(1, perNodeWords).max(50, perNodeWords);
+
 /**
  * Attempts a node may use. A cycle makes `base` of them, and goes on up to `max` only while the last one brought the node's
  * best; a failed node may be taken up again later, up to `max` in all. Equal numbers: a fixed count.
  */
 export const AttemptsPerNode = z
-  .strictObject({ base: z.int().min(1).max(50), max: z.int().min(1).max(50) })
-  .refine(({ base, max }) => base <= max, "attempts per node: the base is above the maximum");
+  .strictObject({ base: perNode, max: perNode })
+  .refine(({ base, max }) => base <= max, "the base is above the maximum");
 
 export type AttemptsPerNode = z.infer<typeof AttemptsPerNode>;
 

@@ -49,7 +49,7 @@ export const init = (deps: Deps): Step =>
   });
 
 function readReply(call: string, reply: string): RunEvent {
-  const read = readDocument(extractObject(reply));
+  const read = readDocument(extractObject(reply, "decision_tree"));
   const complaint = complaintAbout(read?.tree ?? null);
   if (read === null || complaint !== null) return { type: "init.refused", call, reason: complaint ?? "no world model" };
   const { tree, repairs } = read;

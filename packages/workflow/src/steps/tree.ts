@@ -91,7 +91,7 @@ function editFrom(
   reply: string,
   about: { call: string; purpose: "propose" | "refine"; nodeId: string | null },
 ): RunEvent {
-  const { edits, refused } = planEdits(state.tree, extractObject(reply), {
+  const { edits, refused } = planEdits(state.tree, extractObject(reply, "ops"), {
     maxNewNodes: maxNewNodes(state, about.purpose),
     idPrefix: about.call.replaceAll("/", "_"),
     ...(about.nodeId === null ? {} : { withinNodeId: about.nodeId }),
