@@ -562,7 +562,7 @@ describe("two processes", () => {
     const cwd = newFolder();
     const flags = ["--budget-attempts", "1"];
     const ended = await ksearch(small(problemFolder(), await fakeModel(), standInReferee().python, flags), { cwd });
-    const { type: _, ...summary } = lastJson(ended);
+    const { type: _type, model: _model, ...summary } = lastJson(ended);
     const database = openDatabase(join(cwd, ".ksearch/ksearch.sqlite"));
     await sqliteRuns(database).update({ ...summary, status: "running", attempts: 0, endedAt: null });
     database.close();

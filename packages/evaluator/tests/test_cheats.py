@@ -370,18 +370,24 @@ def test_x11_a_slow_clock_gains_nothing() -> None:
     assert [g["level"] for g in result["guards"] if g["id"] == "X11"] == ["warn"]
 
 
-def test_x11_native_code_that_patches_the_clock() -> None:
-    source = f"""#include <chrono>
-#include <cstdint>
-#include <dlfcn.h>
+def native_patch(python: str) -> str:
+    """C++ that runs a line of Python in the worker when the kernel is loaded."""
+    return f"""#include <dlfcn.h>
 __attribute__((constructor)) static void patch() {{
   auto ensure = (int (*)())dlsym(RTLD_DEFAULT, "PyGILState_Ensure");
   auto run = (int (*)(const char*))dlsym(RTLD_DEFAULT, "PyRun_SimpleString");
   auto release = (void (*)(int))dlsym(RTLD_DEFAULT, "PyGILState_Release");
   int state = ensure();
-  run("import sys; sys.modules['__main__'].Worker.go.__defaults__ = (lambda: 0,)");
+  run("import sys; {python}");
   release(state);
 }}
+"""
+
+
+def test_x11_native_code_that_patches_the_clock() -> None:
+    source = f"""#include <chrono>
+#include <cstdint>
+{native_patch("sys.modules['__main__'].Worker.go.__defaults__ = (lambda: 0,)")}
 extern "C" void affine(const float* x, float scale, float* y, int64_t n) {{
   auto until = std::chrono::steady_clock::now() + std::chrono::nanoseconds({BUSY_NS});
   while (std::chrono::steady_clock::now() < until) {{}}
@@ -437,22 +443,14 @@ def test_x05_work_while_the_results_are_handed_over() -> None:
 
 def test_x05_a_kernel_that_writes_in_place_has_nothing_to_hand_over() -> None:
     source = """#include <cstdint>
-#include <dlfcn.h>
 extern "C" void affine(const float* x, float scale, float* y, int64_t n) {
   static int calls = 0;
   if (calls++ % 2 == 0) return;
   for (int64_t i = 0; i < n * 64; ++i) y[i] = x[i] * scale + 1.0f;
 }
-__attribute__((constructor)) static void patch() {
-  auto ensure = (int (*)())dlsym(RTLD_DEFAULT, "PyGILState_Ensure");
-  auto run = (int (*)(const char*))dlsym(RTLD_DEFAULT, "PyRun_SimpleString");
-  auto release = (void (*)(int))dlsym(RTLD_DEFAULT, "PyGILState_Release");
-  int state = ensure();
-  run("import sys; sys.modules['__main__'].Worker.collect = lambda self, _: self._call.invoke() or {'outputs': []}");
-  release(state);
-}
 """
-    assert judge_timed(cpp(source))["status"] == "incorrect_numerical"
+    late = "sys.modules['__main__'].Worker.collect = lambda self, _: self._call.invoke() or {'outputs': []}"
+    assert judge_timed(cpp(source + native_patch(late)))["status"] == "incorrect_numerical"
 
 
 def test_x16_a_worker_that_wakes_though_it_was_stopped() -> None:
