@@ -1,4 +1,4 @@
-import { AppError, type EvaluationRequest } from "@ksearch/domain";
+import { AppError, type EvaluationRequest, type Verdict } from "@ksearch/domain";
 import { describe, expect, test } from "vitest";
 import {
   accounts,
@@ -53,25 +53,35 @@ describe("a referee in trouble", () => {
     expect(sum).toBe(spent);
   });
 
-  test("for ever: three tries an attempt, three such attempts, then the run pauses for the operator; mended, it goes on", async () => {
-    const broken = fakeReferee(0, () => {
-      throw crash();
-    });
-    const on = bench(goodModel(0, 12), broken);
-    await createRun(on, "run_a", { ...one, budgetAttempts: 8 });
-    const paused = await execute(on, "run_a", 1);
-    expect(paused).toMatchObject({
-      status: "paused",
-      judged: 3,
-      pause: { who: "operator", code: "referee.trouble", message: expect.stringMatching(/3 times in a row.*SIGSEGV/) },
-    });
-    expect(paused.attempts.map((attempt) => attempt.status)).toEqual(["infra_error", "infra_error", "infra_error"]);
-    expect(broken.requests).toHaveLength(9);
+  test.each<[string, (request: EvaluationRequest) => Verdict, RegExp]>([
+    [
+      "with a crash",
+      () => {
+        throw crash();
+      },
+      /3 times in a row.*SIGSEGV/,
+    ],
+    ["by passes without a score", (request) => ({ ...verdictFor(request), score: null }) as Verdict, /without timing/],
+  ])(
+    "for ever, %s: three tries an attempt, three such attempts, then the run pauses for the operator; mended, it goes on",
+    async (_, judge, words) => {
+      const broken = fakeReferee(0, judge);
+      const on = bench(goodModel(0, 12), broken);
+      await createRun(on, "run_a", { ...one, budgetAttempts: 8 });
+      const paused = await execute(on, "run_a", 1);
+      expect(paused).toMatchObject({
+        status: "paused",
+        judged: 3,
+        pause: { who: "operator", code: "referee.trouble", message: expect.stringMatching(words) },
+      });
+      expect(paused.attempts.map((attempt) => attempt.status)).toEqual(["infra_error", "infra_error", "infra_error"]);
+      expect(broken.requests).toHaveLength(9);
 
-    const state = await execute(bench(goodModel(0, 12), fakeReferee(0), on.folder), "run_a", 1);
-    expect(state).toMatchObject({ status: "succeeded", judged: 8, refereeTrouble: 0 });
-    expect(state.confirmed).toBe(state.best?.kernelId);
-  });
+      const state = await execute(bench(goodModel(0, 12), fakeReferee(0), on.folder), "run_a", 1);
+      expect(state).toMatchObject({ status: "succeeded", judged: 8, refereeTrouble: 0 });
+      expect(state.confirmed).toBe(state.best?.kernelId);
+    },
+  );
 
   test("for ever, with four lanes: none goes on for long", async () => {
     const broken = fakeReferee(1, () => {

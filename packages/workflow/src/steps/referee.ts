@@ -39,9 +39,11 @@ export async function askReferee(deps: Deps, state: RunState, question: RefereeQ
     },
     device: options.device,
   };
-  const checked = (outcome: { verdict: Verdict }) => {
-    if (outcome.verdict.status === "infra_error") throw new AppError("retry", "referee.infra", outcome.verdict.message);
-    return { answer: outcome.verdict };
+  const checked = ({ verdict }: { verdict: Verdict }) => {
+    if (verdict.status === "infra_error") throw new AppError("retry", "referee.infra", verdict.message);
+    if (verdict.status === "passed" && verdict.score === null && settings.mode === "benchmark")
+      throw new AppError("retry", "referee.rubbish", "the referee let a kernel pass without timing it");
+    return { answer: verdict };
   };
   return ask(deps, runId, {
     call,
