@@ -4,8 +4,8 @@
  */
 import { fold, treeLines } from "@ksearch/domain";
 import { openStores } from "../packages/cli/src/local.ts";
-import { paint } from "../packages/cli/src/output.ts";
-import { eventLine } from "../packages/cli/src/view/events.ts";
+import { colourCode, paint } from "../packages/cli/src/output.ts";
+import { eventLine, paintNode } from "../packages/cli/src/view/events.ts";
 import { screen } from "../packages/cli/src/view/screen.ts";
 
 const [artifactsDir = ".ksearch", runId = "", number = "0"] = process.argv.slice(2);
@@ -20,9 +20,7 @@ if (!state || !final || !now) throw new Error(`no run ${runId} with ${number} ev
 const recent = until
   .flatMap((logged, index) => eventLine(logged, fold(until.slice(0, index + 1)) ?? state) ?? [])
   .slice(-6);
-const tree = treeLines(final).map((line) =>
-  line.includes("★") ? paint.good(line) : line.includes("✗") ? paint.bad(line) : line,
-);
+const tree = treeLines(final).map(paintNode);
 const lines = [
   paint.quiet("$ scripts/quickstart.sh"),
   ...screen(state, now.atMs, width, recent),
@@ -39,10 +37,8 @@ function spans(line: string): string {
   let style = { fill: "#d0d7de", weight: "normal" };
   let room = width;
   let out = "";
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character begins a colour code
-  for (const part of line.split(/(\u001b\[\d+m)/)) {
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character begins a colour code
-    const code = /\u001b\[(\d+)m/.exec(part)?.[1];
+  for (const part of line.split(colourCode)) {
+    const code = part.startsWith("\u001b[") ? part.slice(2, -1) : undefined;
     if (code === undefined) {
       const text = part.slice(0, room);
       room -= text.length;

@@ -22,7 +22,7 @@ if [ "$recorded" = 0 ] && has '--(llm|transcript)'; then
 elif [ "$recorded" = 0 ] && { [ -n "${OPENAI_API_KEY:-${LLM_API_KEY:-}}" ] || has '--(model-name|base-url|model-price)'; }; then
   has --model-name || common+=(--model-name gpt-5-mini)
   has --budget-usd || common+=(--budget-usd 1)
-  say "a model is named: a live search (--recorded replays one instead)"
+  say "a model is named, or a key is set: a live search (--recorded replays one instead)"
 else
   common+=(--transcript "problems/flashinfer/transcripts/$problem.jsonl")
   say "recorded replies: the model's words come from a transcript; compiler, referee and times are real"

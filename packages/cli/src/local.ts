@@ -34,6 +34,9 @@ import { readText } from "./text.ts";
 /** The repository (or package) that this command was installed from: problems, demo transcript, referee. */
 export const home = fileURLToPath(new URL("../../../", import.meta.url));
 
+/** How this command was called, for hints that people copy. */
+export const self = process.env.npm_command === "exec" ? "npx ksearch" : "ksearch";
+
 export type Stores = {
   root: string;
   blobs: Blobs;
@@ -51,7 +54,14 @@ const iso = (ms: number): string => new Date(ms).toISOString();
 /** The stores of one `.ksearch/` folder. `create`: make it if it is not there. */
 export function openStores(artifactsDir: string, create: boolean): Stores {
   const root = openFolder(artifactsDir, create);
-  const database = openDatabase(join(root, "ksearch.sqlite"));
+  const path = join(root, "ksearch.sqlite");
+  if (!existsSync(path) && existsSync(join(root, "runs")))
+    throw new AppError(
+      "operator",
+      "store.corrupt",
+      `${root} holds runs but no ksearch.sqlite, their log: restore it, or move the folder aside`,
+    );
+  const database = openDatabase(path);
   const events = sqliteEvents(database);
   return {
     root,

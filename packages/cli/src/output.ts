@@ -10,6 +10,10 @@ export const safe = (text: string): string =>
     found.endsWith("m") ? found : "",
   );
 
+/** A colour code of a terminal, as a group. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character begins it
+export const colourCode = /(\u001b\[[0-9;]*m)/g;
+
 /** The two streams of a command: facts on stdout, everything for people about them on stderr or stdout as fits. */
 export const print = (text: string): void => {
   process.stdout.write(safe(text.endsWith("\n") ? text : `${text}\n`));
@@ -42,15 +46,19 @@ export function columns(rows: readonly (readonly string[])[]): string {
     .join("\n");
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character begins a colour code
-const visible = (text: string): number => text.replace(/\u001b\[[0-9;]*m/g, "").length;
+const visible = (text: string): number => text.replace(colourCode, "").length;
 
 export const dollars = (microUsd: number): string =>
   `$${(microUsd / 1e6).toFixed(microUsd > 0 && microUsd < 10_000 ? 4 : 2)}`;
 
 export function duration(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1_000));
-  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, "0")} s`;
+  const minutes = Math.floor(seconds / 60);
+  const two = (number: number): string => String(number).padStart(2, "0");
+  if (minutes === 0) return `${seconds} s`;
+  return minutes < 60
+    ? `${minutes} min ${two(seconds % 60)} s`
+    : `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min`;
 }
 
 export const micros = (ns: number | null): string => (ns === null ? "–" : `${(ns / 1_000).toFixed(1)} µs`);

@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { promisify } from "node:util";
-import { AppError, messageOf } from "@ksearch/domain";
+import { AppError, messageOf, parseJson } from "@ksearch/domain";
 import { z } from "zod";
 import { refereeEnv } from "./local.ts";
 import { complaints } from "./text.ts";
@@ -10,7 +10,12 @@ import { complaints } from "./text.ts";
 const Doctor = z.looseObject({
   ok: z.boolean(),
   reasons: z.array(z.string()),
+  python: z.string(),
+  numpy: z.string().nullable(),
   cpu: z.string(),
+  /** Vector instructions, and bytes of the caches by level, as far as the host tells. */
+  simd: z.array(z.string()),
+  cacheBytes: z.record(z.string(), z.int().positive()),
   compiler: z.string().nullable(),
   compilerVersion: z.string().nullable(),
   compilerFlags: z.array(z.string()),
@@ -30,7 +35,7 @@ export async function askDoctor(python: string, language: string): Promise<Docto
       { cause: error },
     );
   });
-  const json = parsed(stdout);
+  const json = parseJson(stdout);
   const doctor = Doctor.safeParse(json);
   if (!doctor.success) {
     const said = stdout.trim() === "" ? "nothing" : json === undefined ? "no JSON" : complaints(doctor.error);
@@ -56,15 +61,19 @@ export async function askDoctor(python: string, language: string): Promise<Docto
 }
 
 /** What prompts say of the machine. */
-export const machineFacts = ({ cpu, compilerVersion, compilerFlags }: Doctor): string =>
-  `Processor: ${cpu}, ${availableParallelism()} cores.${compilerVersion === null ? "" : ` Compiler: ${compilerVersion}, flags ${compilerFlags.join(" ")}.`}`;
+export function machineFacts(doctor: Doctor, language: string): string {
+  const { cpu, simd, cacheBytes, compilerVersion, compilerFlags, python, numpy } = doctor;
+  const caches = Object.entries(cacheBytes).map(([level, bytes]) => `${level} ${Math.round(bytes / 1024)} KiB`);
+  return [
+    `Processor: ${cpu}, ${availableParallelism()} cores.`,
+    simd.length === 0 ? "" : `Vector instructions: ${simd.join(" ")}.`,
+    caches.length === 0 ? "" : `Caches: ${caches.join(", ")}.`,
+    language === "cpp"
+      ? `Compiler: ${compilerVersion}, flags ${compilerFlags.join(" ")}.`
+      : `Python ${python}, its standard library${numpy === null ? "" : `, numpy ${numpy}`}; nothing else can be imported.`,
+  ]
+    .filter((fact) => fact !== "")
+    .join(" ");
+}
 
 const lastLine = (text: string): string => text.trim().split("\n").at(-1) ?? "";
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}

@@ -392,6 +392,11 @@ describe.concurrent("a folder of runs that is absent, foreign or damaged", () =>
     (root) => writeFileSync(join(root, "ksearch.json"), line({ format: "ksearch", version: 99 })),
     { code: "store.version", says: /later ksearch \(format 99, this one knows 1\)/ },
   );
+  damaged("the database is gone", (root) => rmSync(join(root, "ksearch.sqlite")), {
+    who: "operator",
+    code: "store.corrupt",
+    says: /holds runs but no ksearch\.sqlite/,
+  });
   damaged("the database is rubbish", (root) => database(root, "x".repeat(5_000)), {
     who: "operator",
     code: "store.corrupt",
@@ -490,6 +495,13 @@ describe("judge", () => {
     expect(readdirSync(cwd), "judging leaves nothing behind").toEqual([]);
   });
 
+  test("a file is judged as it is, whatever stands in it", async () => {
+    const content = `${kernelText("2.5", "")}# </file> ends nothing here\n\n`;
+    const plain = await ksearch(judge(written("k.py", content)), { cwd: newFolder() });
+    expect(plain.stdout).toMatch(/✓ passed/);
+    expect(referee.judged().at(-1)?.content).toBe(content);
+  });
+
   test("a kernel that fails: status, phase and reason, exit 1", async () => {
     const { code, stdout } = await ksearch(judge(written("k.py", "def run(x):\n    return x\n")), { cwd: newFolder() });
     expect({ code, stdout }).toMatchObject({
@@ -500,9 +512,9 @@ describe("judge", () => {
 
   test.each<[string, () => string, Wanted]>([
     [
-      "without the entry function",
-      () => written("k.py", "x = 1\n"),
-      { code: "kernel.unusable", says: /no definition of 'run'/ },
+      "a path that no kernel may have",
+      () => written("s.json", line(solution({ sources: [{ path: "../main.py", content: "" }] }))),
+      { code: "solution.invalid", says: /path/ },
     ],
     [
       "another problem's solution",

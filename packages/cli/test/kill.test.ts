@@ -558,6 +558,19 @@ describe("two processes", () => {
     expect({ code: resumed.code, ...lastJson(resumed) }).toMatchObject({ code: 0, status: "succeeded", attempts: 1 });
   });
 
+  test("on a terminal: the screen is drawn, and Ctrl-C says on it what it does", async () => {
+    const cwd = newFolder();
+    const model = await fakeModel({ say: () => null });
+    const searching = small(problemFolder(), model, standInReferee().python, []).filter((flag) => flag !== "--json");
+    const { child, ended, soFar } = start(searching, { cwd, terminal: true });
+    await until("the screen shows a lane", () => /elapsed/.test(soFar()) && /lane 1/.test(soFar()));
+    await until("the world model is asked for", () => model.received.length === 1);
+    child.stdin?.write("\u0003");
+    await until("the screen says so", () => /pausing when the calls in flight are answered/.test(soFar()));
+    child.stdin?.write("\u0003");
+    expect((await ended).code).toBe(130);
+  });
+
   test("a process killed between the end in the log and the line in the list does not leave the list behind", async () => {
     const cwd = newFolder();
     const flags = ["--budget-attempts", "1"];

@@ -42,12 +42,22 @@ export const pause = (ms: number): Promise<void> => new Promise((resolve) => set
 
 export type Ended = { code: number | null; signal: string | null; stdout: string; stderr: string; ms: number };
 export type Started = { child: ChildProcess; ended: Promise<Ended>; soFar: () => string };
-export type Place = { cwd: string; env?: Record<string, string | undefined>; stdin?: string };
+export type Place = {
+  cwd: string;
+  env?: Record<string, string | undefined>;
+  stdin?: string;
+  /** On a terminal of its own that does not know its size; standard input stays open. */
+  terminal?: boolean;
+};
+
+const onTerminal = `import os, pty, sys\nsys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))`;
 
 /** Starts `ksearch` in a folder. Its environment holds a key and nothing of ours that could change what it does. */
-export function start(args: readonly string[], { cwd, env = {}, stdin = "" }: Place): Started {
+export function start(args: readonly string[], { cwd, env = {}, stdin = "", terminal = false }: Place): Started {
   const began = performance.now();
-  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", main, ...args], {
+  const command = [process.execPath, "--disable-warning=ExperimentalWarning", main, ...args];
+  const [file = "", ...rest] = terminal ? ["python3", "-c", onTerminal, ...command] : command;
+  const child = spawn(file, rest, {
     cwd,
     env: {
       PATH: process.env.PATH,
@@ -69,7 +79,7 @@ export function start(args: readonly string[], { cwd, env = {}, stdin = "" }: Pl
     stderr += chunk;
   });
   child.stdin?.on("error", () => undefined);
-  child.stdin?.end(stdin);
+  if (!terminal) child.stdin?.end(stdin);
   const ended = new Promise<Ended>((resolve, reject) => {
     child.on("error", reject);
     child.on("close", () => outputs.push(stdout, stderr));
@@ -212,7 +222,7 @@ export async function fakeModel({
 /** What the fake model's usage costs at its price: 1000 tokens in at $1, 100 out at $10 a million. */
 export const callMicroUsd = 2_000;
 
-export type Judged = { at: "start" | "end"; requestId: string; kernel: string };
+export type Judged = { at: "start" | "end"; requestId: string; kernel: string; content: string };
 export type StandIn = { python: string; judged: () => Judged[] };
 
 const verdictParts = {
@@ -241,7 +251,11 @@ const verdictParts = {
 export const doctorReport = {
   ok: true,
   reasons: [] as string[],
+  python: "3.0",
+  numpy: null,
   cpu: "stand-in",
+  simd: [] as string[],
+  cacheBytes: {},
   compiler: null as string | null,
   compilerVersion: null as string | null,
   compilerFlags: [] as string[],
@@ -267,7 +281,7 @@ else if (door === "judge" && from === "-") judge(JSON.parse(readFileSync(0, "utf
 else process.exit(64);
 function judge({ requestId, kernel, incumbent }) {
   const digest = createHash("sha256").update(JSON.stringify(kernel)).digest("hex").slice(0, 16);
-  const log = (at) => appendFileSync(${JSON.stringify(log)}, JSON.stringify({ at, requestId, kernel: digest }) + "\\n");
+  const log = (at) => appendFileSync(${JSON.stringify(log)}, JSON.stringify({ at, requestId, kernel: digest, content: kernel.files[0].content }) + "\\n");
   const scoreOf = ({ files }) => Number(/score ([\\d.]+)/.exec(files[0].content)?.[1] ?? 0);
   const score = scoreOf(kernel);
   const between = (value) => ({ value, low: value * 0.99, high: value * 1.01 });

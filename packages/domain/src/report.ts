@@ -2,8 +2,8 @@ import type { KernelId } from "./kernel.ts";
 import type { Problem } from "./problem.ts";
 import { attemptLine } from "./prompts/view.ts";
 import type { Verdict } from "./referee/verdict.ts";
-import { confirmationsOf, standing } from "./search/standing.ts";
-import type { RunState } from "./search/state.ts";
+import { confirmationsOf, duelMargin, standing } from "./search/standing.ts";
+import type { Duel, RunState } from "./search/state.ts";
 import { curve } from "./search/summary.ts";
 import { childrenOf, type TreeNode } from "./tree/node.ts";
 
@@ -14,13 +14,19 @@ export function reportMarkdown(state: RunState, problem: Problem, confirmation: 
   return [
     `# ${problem.definition.name}`,
     options.recordedReplies
-      ? `> **Recorded replies.** The model's words were replayed from a transcript (${options.modelLabel}). Everything else is real: the compiler, the referee, every time below was measured on this machine.`
+      ? `> **Recorded replies.** The model's words were replayed from a transcript (${options.modelLabel}). Everything else is real: the compiler, the referee, every time below was measured on this machine. Figures inside the model's own words (notes, forecasts) are those of the machine of the recording.`
       : `Model: ${options.modelLabel}.`,
     best === null
       ? `No kernel ${state.best === null ? "passed" : "held on fresh seeds"}. The attempts below say why.`
       : `**${best.score.toFixed(2)} times the reference's speed**, the geometric mean over ${problem.workloads.length} workloads, ${best.confirmed ? confirmedWords(state, best.kernelId) : "as measured in the search, not confirmed"}.`,
     table([
       ["run", state.runId],
+      [
+        "status",
+        state.pause === null
+          ? [state.status, state.reason].filter(Boolean).join(": ")
+          : `paused: ${state.pause.message}`,
+      ],
       ["policy", `${options.policy}, ${state.lanes} lanes, seed ${options.seed}`],
       ["attempts", `${state.judged} of at most ${options.budgetAttempts}`],
       ["model calls / evaluations", `${state.callsMade.llm} / ${state.callsMade.referee}`],
@@ -33,7 +39,7 @@ export function reportMarkdown(state: RunState, problem: Problem, confirmation: 
     `## Best score over attempts\n\n\`\`\`\n${plot(state)}\n\`\`\``,
     `## World model\n\n${state.tree.kernelSummary}\n\n\`\`\`\n${treeLines(state).join("\n")}\n\`\`\``,
     `## Attempts\n\n${state.attempts.map((attempt) => `- \`${attempt.nodeId}\` ${attemptLine(attempt)}`).join("\n")}`,
-    `## Reproduce\n\n\`ksearch judge ${problem.definition.name} solution.json\` times this kernel on your machine; \`ksearch show ${state.runId}\` reads the whole log.`,
+    `## Reproduce\n\n\`npx ksearch judge ${problem.definition.name} solution.json\` times this kernel on your machine; \`npx ksearch show ${state.runId}\` reads the whole log.`,
   ]
     .filter((part) => part !== "")
     .join("\n\n")
@@ -71,16 +77,21 @@ function evidence(verdict: Verdict | null): string {
 
 function duels(state: RunState): string {
   if (state.duels.length === 0) return "";
-  const lines = state.duels.map((duel) => {
-    const against = duel.rivalId === null ? "alone" : `against ${duel.rivalId}`;
-    const ratio =
-      duel.ratio === null
-        ? ""
-        : `, ${duel.ratio.value.toFixed(3)} times its speed (${duel.ratio.low.toFixed(3)} to ${duel.ratio.high.toFixed(3)})`;
-    const score = duel.score === null ? "" : ` at ${duel.score.value.toFixed(2)}×`;
-    return `- ${duel.kernelId} ${against}: ${duel.status}${score}${ratio}; ${duel.winner === null ? "no kernel stands" : `${duel.winner} stands`}`;
-  });
-  return `Finalists:\n${lines.join("\n")}`;
+  return `Finalists:\n${state.duels.map((duel) => `- ${duelLine(duel)}`).join("\n")}`;
+}
+
+/** One confirmation in a line: against whom, how it went, who stands and, where the figures alone would not say it, why. */
+export function duelLine({ kernelId, rivalId, status, score, ratio, winner }: Omit<Duel, "message">): string {
+  const against = rivalId === null ? "alone" : `against ${rivalId}`;
+  const at = score === null ? "" : ` at ${score.value.toFixed(2)}×`;
+  const compared =
+    ratio === null
+      ? ""
+      : `, ${ratio.value.toFixed(3)} times its speed (${ratio.low.toFixed(3)} to ${ratio.high.toFixed(3)})`;
+  const stands = winner === null ? "no kernel stands" : `${winner} stands`;
+  const even = winner === kernelId && ratio !== null && ratio.high < 1;
+  const why = even ? ` (processes of one kernel differ by ${duelMargin * 100} %, too)` : "";
+  return `${kernelId} ${against}: ${status}${at}${compared}; ${stands}${why}`;
 }
 
 /** The curve of the best score as text, at most 60 columns and 10 rows. */
@@ -105,14 +116,19 @@ function plot(state: RunState): string {
 /** The tree with one node a line: mark, id, title, measured score. ✓ solved, ✗ tried in vain, ○ open. */
 export function treeLines(state: RunState): string[] {
   const { tree } = state;
-  const starred = standing(state)?.kernelId;
+  const starred = standing(state);
   const mark = (node: TreeNode) =>
     node.solution ? "✓" : node.failures > 0 ? "✗" : node.attempts.length > 0 ? "…" : "○";
   const line = (node: TreeNode): string => {
-    const score = node.solution ? `  ${node.solution.score.toFixed(2)}×` : "";
-    const best = node.solution && node.solution.kernelId === starred ? "  ★ best" : "";
+    const isBest = node.solution !== null && node.solution.kernelId === starred?.kernelId;
+    const confirmed = isBest && starred.confirmed ? ` in the search, ${starred.score.toFixed(2)}× confirmed` : "";
+    const score = node.solution ? `  ${node.solution.score.toFixed(2)}×${confirmed}` : "";
+    const best = isBest ? "  ★ best" : "";
+    const last = node.solution ? null : (state.attempts[(node.attempts.at(-1) ?? 0) - 1]?.status ?? null);
     const tried =
-      node.attempts.length > 0 ? `  (${node.attempts.length} attempt${node.attempts.length === 1 ? "" : "s"})` : "";
+      node.attempts.length > 0
+        ? `  (${node.attempts.length} attempt${node.attempts.length === 1 ? "" : "s"}${last === null ? "" : `, last ${last}`})`
+        : "";
     return node.parentId === null
       ? node.nodeId
       : `${mark(node)} ${node.nodeId}: ${node.action?.title ?? node.choice}${score}${tried}${best}`;

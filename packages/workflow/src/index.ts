@@ -5,4 +5,4 @@ export { createRun, endCanceled, type RunDeps, requestCancel, requestPause } fro
 export { createSteps } from "./steps/index.ts";
 export { Answer, StoredPrompt } from "./steps/llm.ts";
 export type { Step } from "./steps/step.ts";
-export { getJson, keys, loadKernel, loadProblem, putJson, saveKernel } from "./store.ts";
+export { getJson, keys, loadKernel, loadProblem, putJson, resultFolder, saveKernel } from "./store.ts";

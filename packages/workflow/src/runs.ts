@@ -1,5 +1,6 @@
 import {
   AppError,
+  apply,
   type Kernel,
   type Problem,
   problemDigest,
@@ -56,7 +57,7 @@ export async function endCanceled(deps: RunDeps, runId: string): Promise<void> {
   if (!isOpen(state)) return;
   await bookAllLost(deps, runId);
   await deps.money.release(runId);
-  await writeResult(deps.blobs, { ...state, status: "canceled" });
+  await writeResult(deps.blobs, apply(state, { seq: state.seq + 1, atMs: deps.now(), event: canceled }));
   await deps.log.commit(runId, (now) => ({ events: isOpen(now) ? [canceled] : [], result: null }));
   await deps.runs.update(summarise(await deps.log.state(runId), deps.iso));
 }

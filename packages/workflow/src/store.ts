@@ -1,4 +1,4 @@
-import { AppError, Kernel, type KernelId, kernelId, Problem } from "@ksearch/domain";
+import { AppError, Kernel, type KernelId, kernelId, Problem, type RunState } from "@ksearch/domain";
 import type { Blobs } from "@ksearch/ports";
 import { z } from "zod";
 
@@ -8,8 +8,11 @@ export const keys = {
   kernel: (runId: string, id: KernelId) => `runs/${runId}/kernels/${id}.json`,
   prompt: (runId: string, call: string) => `runs/${runId}/calls/${call}/prompt.json`,
   answer: (runId: string, call: string) => `runs/${runId}/calls/${call}/answer.json`,
-  result: (runId: string, epoch: number, file: string) => `runs/${runId}/result-${epoch}/${file}`,
 };
+
+/** Where an execution leaves what it found; a run that is canceled after a pause keeps the pause's folder beside its own. */
+export const resultFolder = ({ runId, epoch, status }: Pick<RunState, "runId" | "epoch" | "status">): string =>
+  `runs/${runId}/result-${epoch}${status === "canceled" ? "-canceled" : ""}`;
 
 const encode = (value: unknown): Uint8Array =>
   new TextEncoder().encode(typeof value === "string" ? value : JSON.stringify(value));

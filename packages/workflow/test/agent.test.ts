@@ -1,7 +1,7 @@
 import { agentLlm, deliver } from "@ksearch/adapters/agent";
 import type { OpenCall } from "@ksearch/domain";
 import { describe, expect, test } from "vitest";
-import { keys } from "../src/index.ts";
+import { endCanceled, keys, requestPause, resultFolder } from "../src/index.ts";
 import { type Bench, createRun, execute, fakeReferee, goodModel, kernelReply, refold, stage, world } from "./fakes.ts";
 
 const withAgent = (folder?: string) =>
@@ -143,7 +143,7 @@ describe("cancel", () => {
       const state = await ended;
       expect(state).toMatchObject({ status: "canceled", reason: expect.stringContaining("canceled"), pause: null });
       expect(await on.runs.get("run_a")).toMatchObject({ status: "canceled" });
-      expect((await on.blobs.list("runs/run_a/result-1/")).some((key) => key.endsWith("report.md"))).toBe(true);
+      expect((await on.blobs.list(`${resultFolder(state)}/`)).some((key) => key.endsWith("report.md"))).toBe(true);
     },
   );
 
@@ -159,7 +159,7 @@ describe("cancel", () => {
     expect(state).toMatchObject({ status: "canceled", confirmed: null });
     expect(llm.requests.length).toBeLessThanOrEqual(asked + 4);
     expect(state.best).not.toBeNull();
-    expect(await on.blobs.list("runs/run_a/result-1/")).toContain("runs/run_a/result-1/solution.json");
+    expect(await on.blobs.list(`${resultFolder(state)}/`)).toContain(`${resultFolder(state)}/solution.json`);
     expect(await refold(on, "run_a")).toEqual(state);
     expect((await on.money.balance("run_a")).reservedMicroUsd).toBe(0);
   });
@@ -171,6 +171,24 @@ describe("cancel", () => {
     await requestCancel(on);
     expect(await execute(on, "run_a")).toMatchObject({ status: "canceled" });
     expect(llm.requests).toEqual([]);
+  });
+
+  test("after a pause: the result says canceled, and the pause's own stays", async () => {
+    const on = stage({ llm: goodModel(5, 12), referee: fakeReferee(5) });
+    await createRun(on, "run_a", { budgetAttempts: 1_000 });
+    const ended = execute(on, "run_a");
+    while ((await on.log.state("run_a")).judged === 0) await soon();
+    await requestPause(on, "run_a", "lunch");
+    const paused = await ended;
+    await requestCancel(on);
+    await endCanceled(on, "run_a");
+    const canceled = await on.log.state("run_a");
+    const statusIn = async (state: typeof paused) =>
+      /\| status \| (.*) \|/.exec(
+        new TextDecoder().decode((await on.blobs.get(`${resultFolder(state)}/report.md`)) ?? undefined),
+      )?.[1];
+    expect(await statusIn(paused)).toBe("paused: lunch");
+    expect(await statusIn(canceled)).toBe("canceled: the run was canceled");
   });
 
   test("a canceled run cannot be resumed", async () => {

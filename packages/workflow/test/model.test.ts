@@ -154,7 +154,7 @@ describe("a model that fails", () => {
         pause: { who, code, message: expect.stringMatching(words) },
       });
       expect(paused.best).not.toBeNull();
-      expect(await on.blobs.get(keys.result("run_a", 1, "solution.json"))).not.toBeNull();
+      expect(await on.blobs.get("runs/run_a/result-1/solution.json")).not.toBeNull();
       expect(await on.runs.get("run_a")).toMatchObject({ status: "paused", attempts: 5 });
       expect((await on.money.balance("run_a")).reservedMicroUsd).toBe(0);
 

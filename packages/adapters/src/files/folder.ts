@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { AppError, messageOf } from "@ksearch/domain";
+import { AppError, messageOf, parseJson } from "@ksearch/domain";
 import { z } from "zod";
 
 const Format = z.object({ format: z.literal("ksearch"), version: z.int() });
@@ -44,7 +44,7 @@ export function openFolder(path: string, create: boolean): string {
       "store.foreign",
       `${root} holds something that ksearch did not make (no ${marker} in it): choose another --artifacts-dir`,
     );
-  const format = Format.safeParse(parsed(readFileSync(file, "utf8")));
+  const format = Format.safeParse(parseJson(readFileSync(file, "utf8")));
   if (!format.success)
     throw new AppError(
       "operator",
@@ -61,11 +61,3 @@ export function openFolder(path: string, create: boolean): string {
 }
 
 const isFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === false;
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-}

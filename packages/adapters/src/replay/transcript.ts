@@ -1,4 +1,4 @@
-import { AppError, AttemptsPerNode, Usage } from "@ksearch/domain";
+import { AppError, AttemptsPerNode, parseJson, Usage } from "@ksearch/domain";
 import { z } from "zod";
 
 /** One recorded reply. `slot` says to which question; `*` as its last part answers every such question without one of its own. */
@@ -32,7 +32,7 @@ export function parseTranscript(text: string, name: string): Transcript {
   const wrong = (number: number, what: string) =>
     new AppError("caller", "transcript.invalid", `${name}, line ${number}: ${what}`);
   const read = <T>(schema: z.ZodType<T>, { line, number }: { line: string; number: number }): T => {
-    const value = json(line);
+    const value = parseJson(line);
     if (value === undefined) throw wrong(number, "no JSON");
     const result = schema.safeParse(value);
     if (result.success) return result.data;
@@ -54,11 +54,3 @@ export function parseTranscript(text: string, name: string): Transcript {
 
 export const formatTranscript = (head: Omit<Transcript, "replies">, replies: readonly RecordedReply[]): string =>
   `${[head, ...replies].map((line) => JSON.stringify(line)).join("\n")}\n`;
-
-function json(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
-}

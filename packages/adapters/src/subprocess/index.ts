@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { AppError, type EvaluationRequest, Verdict } from "@ksearch/domain";
+import { AppError, type EvaluationRequest, parseJson, Verdict } from "@ksearch/domain";
 import type { Referee } from "@ksearch/ports";
 import pLimit from "p-limit";
 import { z } from "zod";
@@ -61,7 +61,7 @@ function readVerdict(
   { code, signal, stderr }: Pick<Outcome, "code" | "signal" | "stderr">,
 ): Verdict {
   const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
-  const json = parsed(stdout);
+  const json = parseJson(stdout);
   const refused = Refused.safeParse(json);
   if (refused.success)
     throw new AppError(
@@ -86,14 +86,6 @@ function readVerdict(
       `the referee answered request '${verdict.data.requestId}', not '${request.requestId}'`,
     );
   return verdict.data;
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Runs a command with a text on stdin in a process group of its own, and kills the group at the deadline. */

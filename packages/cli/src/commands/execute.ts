@@ -1,7 +1,7 @@
 import { AppError, messageOf, type RunState, repliesFrom } from "@ksearch/domain";
 import type { Llm } from "@ksearch/ports";
 import { requestPause } from "@ksearch/workflow";
-import { isInteractive, openEngine, openReferee, type Stores } from "../local.ts";
+import { isInteractive, openEngine, openReferee, type Stores, self } from "../local.ts";
 import { note, print, printJson } from "../output.ts";
 import { follow } from "../view/follow.ts";
 import { resultLines } from "../view/result.ts";
@@ -21,27 +21,29 @@ export async function execute(stores: Stores, { runId, lanes, llm, python, json,
   const engine = openEngine(stores, llm, openReferee(python));
   const manner = json ? "json" : isInteractive() ? "screen" : "lines";
   const id = await engine.start({ runId, lanes });
-  if (!json) note(`${runId}  (Ctrl-C pauses it; 'ksearch resume ${runId}' goes on)`);
-  const forget = pauseOnSignal(stores, runId);
-  await follow(stores, runId, { manner, from, status: () => engine.status(id) });
+  if (!json) note(`${runId}  (Ctrl-C pauses it; '${self} resume ${runId}' goes on)`);
+  const notices: string[] = [];
+  const tell = (words: string) => (manner === "screen" ? notices.push(words) : note(words));
+  const forget = pauseOnSignal(stores, runId, tell);
+  await follow(stores, runId, { manner, from, status: () => engine.status(id), notices });
   forget();
   const state = await stores.log.state(runId);
   if (json) printJson({ type: "summary", model: repliesFrom(state.options), ...(await stores.runs.get(runId)) });
   else print(resultLines(state, stores.root).join("\n"));
   if (state.status === "paused") {
     if (state.pause?.code === "run.interrupted") {
-      if (!json) note(`paused: 'ksearch resume ${runId}' goes on from here`);
+      if (!json) note(`paused: '${self} resume ${runId}' goes on from here`);
       process.exitCode = 130;
       return;
     }
     const { who, code, message } = state.pause ?? { who: "operator", code: "internal", message: "no reason recorded" };
-    throw new AppError(who, code, `${message}\nNothing is lost: 'ksearch resume ${runId}' goes on from here.`);
+    throw new AppError(who, code, `${message}\nNothing is lost: '${self} resume ${runId}' goes on from here.`);
   }
   if (state.status === "running")
     throw new AppError(
       "operator",
       "execution.died",
-      `the execution ended without an ending in the log: 'ksearch resume ${runId}'`,
+      `the execution ended without an ending in the log: '${self} resume ${runId}'`,
     );
   if (state.status === "failed") process.exitCode = 1;
 }
@@ -50,14 +52,14 @@ export async function execute(stores: Stores, { runId, lanes, llm, python, json,
  * Ctrl-C (or SIGTERM) pauses the run: calls in flight end and are recorded, nothing new begins. A second one leaves at once,
  * which loses nothing that is recorded either.
  */
-function pauseOnSignal(stores: Stores, runId: string): () => void {
+function pauseOnSignal(stores: Stores, runId: string, tell: (words: string) => void): () => void {
   let asked = false;
   const onSignal = (signal: NodeJS.Signals) => {
     if (asked) process.exit(130);
     asked = true;
-    note("pausing when the calls in flight are answered; once more leaves at once");
+    tell("pausing when the calls in flight are answered; once more leaves at once");
     requestPause(stores, runId, `paused by ${signal}`).catch((error: unknown) =>
-      note(`the pause could not be recorded: ${messageOf(error)}`),
+      tell(`the pause could not be recorded: ${messageOf(error)}`),
     );
   };
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal);

@@ -1,11 +1,12 @@
 import {
   AppError,
   type EvaluationRequest,
+  entryFile,
   hardenedSettings,
   Kernel,
   kernelId,
+  kernelOf,
   type Problem,
-  readKernel,
   type Verdict,
 } from "@ksearch/domain";
 import { z } from "zod";
@@ -83,10 +84,8 @@ function readCandidate(file: string, problem: Problem): Kernel {
     return kernel.data;
   }
   const language = file.endsWith(".py") ? "python" : "cpp";
-  const read = readKernel(
-    `<file name="${language === "cpp" ? "kernel.cpp" : "main.py"}">\n${readText(file, "kernel")}\n</file>`,
-    { definition, language, targetHardware: "cpu" },
-  );
+  const files = [{ path: entryFile[language], content: readText(file, "kernel") }];
+  const read = kernelOf(files, { definition, language, targetHardware: "cpu" });
   if ("problem" in read) throw new AppError("caller", "kernel.unusable", `${file}: ${read.problem}`);
   return read.kernel;
 }

@@ -1,6 +1,6 @@
 import { AppError, type OpenCall } from "@ksearch/domain";
 import { getJson, keys, StoredPrompt } from "@ksearch/workflow";
-import { deliver, openStores, type Stores } from "../local.ts";
+import { deliver, openStores, type Stores, self } from "../local.ts";
 import { columns, duration, print, printJson } from "../output.ts";
 import { readText } from "../text.ts";
 import { pickRun } from "./pick.ts";
@@ -49,7 +49,7 @@ export async function prompts(
       ...calls.map((call) => [call.call, call.purpose, call.slot, duration(stores.now() - call.submittedAtMs)]),
     ]),
   );
-  print(`\nread one:  ksearch prompts ${runId} --call <call>\nanswer it: ksearch answer ${runId} <call> <file or ->`);
+  print(`\nread one:  ${self} prompts ${runId} --call <call>\nanswer it: ${self} answer ${runId} <call> <file or ->`);
 }
 
 /** `ksearch answer`: delivers the reply to an open prompt; the first one holds. */

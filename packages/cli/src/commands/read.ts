@@ -17,9 +17,9 @@ import {
   writeDocument,
 } from "@ksearch/domain";
 import { getJson, keys, loadKernel } from "@ksearch/workflow";
-import { isHeld, openStores, type Stores } from "../local.ts";
+import { isHeld, openStores, type Stores, self } from "../local.ts";
 import { columns, dollars, duration, micros, note, paint, print, printJson, times } from "../output.ts";
-import { eventLine } from "../view/events.ts";
+import { eventLine, paintNode } from "../view/events.ts";
 import { resultLines } from "../view/result.ts";
 import { pickRun } from "./pick.ts";
 
@@ -30,11 +30,11 @@ export async function list({ artifactsDir, json }: ReadCommand): Promise<void> {
   const stores = openStores(artifactsDir, false);
   const runs = await Promise.all((await stores.runs.list(1_000)).map((run) => upToDate(stores, run)));
   if (json) return printJson({ runs: runs.map((run) => ({ ...run, status: statusNow(stores, run) })) });
-  if (runs.length === 0) return print("no runs yet: 'ksearch run' starts one");
+  if (runs.length === 0) return print(`no runs yet: '${self} run' starts one`);
   const rows = runs.map((run) => [
     run.id,
     run.problem,
-    statusNow(stores, run) === "interrupted" ? paint.alert("interrupted: ksearch resume") : run.status,
+    statusNow(stores, run) === "interrupted" ? paint.alert(`interrupted: ${self} resume`) : run.status,
     String(run.attempts),
     times(run.bestScore),
     dollars(run.costMicroUsd),
@@ -99,15 +99,11 @@ export async function tree(given: string | undefined, { artifactsDir, json }: Re
       model: repliesFrom(state.options),
       rootId: state.tree.rootId,
       nodes,
-      document: writeDocument(state.tree, state.tree.rootId),
+      document: writeDocument(state.tree),
     });
   }
   if (state.options.recordedReplies) print(paint.alert(repliesFrom(state.options)));
-  print(
-    treeLines(state)
-      .map((line) => (line.includes("★") ? paint.good(line) : line.includes("✗") ? paint.bad(line) : line))
-      .join("\n"),
-  );
+  print(treeLines(state).map(paintNode).join("\n"));
   print(paint.quiet("\n✓ solved  ✗ tried in vain  … at work  ○ open  × times the reference's speed"));
 }
 
@@ -140,9 +136,11 @@ export async function kernel(
   if (command.json) return printJson({ kernelId: id, model, kernel: found, verdict });
   const comment = found.language === "python" ? "#" : "//";
   const label = state.options.recordedReplies ? `${comment} ${model}\n` : "";
+  const best = attempt ? null : standing(state);
+  const score = best ? best.score : verdict?.status === "passed" ? (verdict.score?.value ?? null) : null;
   const figures =
     verdict?.status === "passed"
-      ? `${times(verdict.score?.value ?? null)} the reference's speed, ${micros(verdict.aggregate?.geomeanCallNs ?? null)} a call`
+      ? `${times(score)} the reference's speed${best?.confirmed ? ", confirmed" : ""}, ${micros(verdict.aggregate?.geomeanCallNs ?? null)} a call`
       : (verdict?.status ?? "not judged");
   for (const file of found.files)
     print(`${comment} ${file.path} of ${id} (${state.runId}): ${figures}\n${label}${file.content}`);

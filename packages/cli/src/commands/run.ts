@@ -23,8 +23,8 @@ export type RunCommand = { artifactsDir: string; problems: string; json: boolean
 /** `ksearch run`: checks everything that can be checked, records the run, and works on it until it ends or pauses. */
 export async function run(name: string, rawFlags: unknown, command: RunCommand): Promise<void> {
   const flags = parseFlags(RunFlags, rawFlags);
-  const choice = modelChoice(flags, pathFrom);
   const problem = loadProblem(command.problems, name);
+  const choice = modelChoice(flags, pathFrom);
   const facts = factsOf(choice, problem);
   if (madeFor(problem.definition) === "GPU" && !command.json)
     note(`${name} has sizes for a GPU: on this CPU one evaluation may take minutes, or end in a time-out`);
@@ -32,7 +32,7 @@ export async function run(name: string, rawFlags: unknown, command: RunCommand):
   const python = refereePython(command.refereePython);
   const doctor = await askDoctor(python, flags.language);
   const options = runOptions(flags, {
-    deviceFacts: machineFacts(doctor),
+    deviceFacts: machineFacts(doctor, flags.language),
     modelLabel: facts.label,
     recordedReplies: choice.kind === "replay",
     attemptsPerNode: flags.attemptsPerNode ?? facts.attemptsPerNode,

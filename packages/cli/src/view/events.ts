@@ -1,4 +1,5 @@
-import type { LoggedEvent, RunState } from "@ksearch/domain";
+import { duelLine, type LoggedEvent, type RunState } from "@ksearch/domain";
+import { self } from "../local.ts";
 import { count, paint, times } from "../output.ts";
 
 /** One event as one line for a person; null for events that say nothing new to them. `state` is the state after it. */
@@ -33,7 +34,7 @@ export function eventLine({ event }: LoggedEvent, state: RunState): string | nul
       return paint.bad(`✗ ${event.call}: ${event.code}: ${oneLine(event.message)}`);
     case "call.ticketed":
       return state.calls.get(event.call)?.to === "llm"
-        ? `waiting for an answer to ${event.call}: ksearch prompts ${state.runId} --call ${event.call}`
+        ? `waiting for an answer to ${event.call}: ${self} prompts ${state.runId} --call ${event.call}`
         : null;
     case "call.lost":
       return paint.bad(`✗ ${event.call}: a process died before its answer was recorded; it is asked again`);
@@ -43,14 +44,10 @@ export function eventLine({ event }: LoggedEvent, state: RunState): string | nul
       return event.error === null
         ? null
         : paint.alert(`lane ${event.lane} stopped (${whoActs[event.error.who]}): ${oneLine(event.message)}`);
-    case "duel.judged": {
-      const against =
-        event.rivalId === null
-          ? ""
-          : ` against ${event.rivalId}${event.ratio ? `: ${event.ratio.value.toFixed(3)} times its speed` : ""}`;
-      return `confirmation: ${event.kernelId}${against}: ${event.status} ${times(event.score?.value ?? null)}; ${event.winner ?? "no kernel"} stands`;
-    }
+    case "duel.judged":
+      return `confirmation: ${duelLine(event)}`;
     case "run.paused":
+      if (event.code === "run.interrupted") return paint.alert(event.message);
       return paint.alert(`paused, ${whoActs[event.who]}: ${event.message}`);
     case "run.finished":
       return paint.strong(`${event.status}: ${event.reason}`);
@@ -69,6 +66,10 @@ export function eventLine({ event }: LoggedEvent, state: RunState): string | nul
       return null;
   }
 }
+
+/** A line of the tree in the colour of its mark. */
+export const paintNode = (line: string): string =>
+  line.includes("★") ? paint.good(line) : line.includes("✗") ? paint.bad(line) : line;
 
 const whoActs = { caller: "you must act", retry: "trying again may help", operator: "an operator must act" };
 

@@ -2,7 +2,7 @@ import { apply, type RunState } from "@ksearch/domain";
 import type { ExecutionStatus } from "@ksearch/ports";
 import { createLogUpdate } from "log-update";
 import type { Stores } from "../local.ts";
-import { note, print, printJson, safe } from "../output.ts";
+import { colourCode, note, print, printJson, safe } from "../output.ts";
 import { eventLine } from "./events.ts";
 import { screen } from "./screen.ts";
 
@@ -13,6 +13,8 @@ export type Following = {
   /** The state up to which everything was shown before; null: from the beginning. */
   from: RunState | null;
   status: () => Promise<ExecutionStatus>;
+  /** What this process has to say meanwhile; anything written beside the live screen would tear it. */
+  notices: readonly string[];
 };
 
 const refreshMs = 120;
@@ -24,10 +26,11 @@ const refreshMs = 120;
 export async function follow(
   stores: Stores,
   runId: string,
-  { manner, from, status }: Following,
+  { manner, from, status, notices }: Following,
 ): Promise<ExecutionStatus> {
   let state = from;
   const recent: string[] = [];
+  if (manner === "screen") assumeSize(process.stdout);
   const live = manner === "screen" ? createLogUpdate(process.stdout, { showCursor: true }) : null;
   for (;;) {
     const ended = await status();
@@ -41,7 +44,7 @@ export async function follow(
     }
     if (state && live)
       live(
-        screen(state, stores.now(), process.stdout.columns ?? 80, recent.slice(-6))
+        screen(state, stores.now(), process.stdout.columns, [...recent.slice(-6), ...notices])
           .map((line) => cut(safe(line)))
           .join("\n"),
       );
@@ -54,13 +57,18 @@ export async function follow(
   }
 }
 
+/** Gives a terminal that does not know its size (0 columns, as some in CI) the usual one, or nothing would be drawn on it. */
+function assumeSize(terminal: { columns: number; rows: number }): void {
+  terminal.columns ||= 80;
+  terminal.rows ||= 24;
+}
+
 /** A line cut to the terminal's width, colour codes not counted, so that the screen never wraps. */
 function cut(line: string): string {
-  const width = (process.stdout.columns ?? 80) - 1;
+  const width = process.stdout.columns - 1;
   let seen = 0;
   let out = "";
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character begins a colour code
-  for (const part of line.split(/(\u001b\[[0-9;]*m)/)) {
+  for (const part of line.split(colourCode)) {
     if (part.startsWith("\u001b[")) out += part;
     else {
       out += part.slice(0, Math.max(0, width - seen));

@@ -1,11 +1,13 @@
 import { join, relative } from "node:path";
 import { type RunState, standing } from "@ksearch/domain";
+import { resultFolder } from "@ksearch/workflow";
+import { self } from "../local.ts";
 import { count, dollars, duration, paint, times } from "../output.ts";
 
 /** What a run came to, in a few lines: figures, where the kernel lies, what to type next. */
 export function resultLines(state: RunState, root: string): string[] {
   const best = standing(state);
-  const folder = relative(process.cwd(), join(root, "runs", state.runId, `result-${state.epoch}`)) || ".";
+  const folder = relative(process.cwd(), join(root, resultFolder(state))) || ".";
   const lines = [
     "",
     state.options.recordedReplies
@@ -22,7 +24,7 @@ export function resultLines(state: RunState, root: string): string[] {
       : [
           `${folder}/  ${paint.quiet(best === null ? "report.md, world_model.json" : "report.md, world_model.json, solution.json, kernel/")}`,
         ]),
-    paint.quiet(`ksearch tree ${state.runId}   ksearch kernel ${state.runId}   ksearch show ${state.runId}`),
+    paint.quiet(["tree", "kernel", "show"].map((command) => `${self} ${command} ${state.runId}`).join("   ")),
   ];
   return lines;
 }

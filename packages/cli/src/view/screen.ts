@@ -36,7 +36,7 @@ export function screen(state: RunState, nowMs: number, width: number, recent: re
     `${paint.quiet("elapsed")}   ${duration(nowMs - state.startedAtMs)}   ${paint.quiet("cost")} ${dollars(state.spentMicroUsd)} ${budget}`,
     ...Array.from(
       { length: state.lanes },
-      (_, index) => `${paint.quiet(`lane ${index + 1}`)}    ${laneLine(state, index + 1, nowMs)}`,
+      (_, index) => `${paint.quiet(`lane ${index + 1}`.padEnd(10))}${laneLine(state, index + 1, nowMs)}`,
     ),
     ...outsideLanes(state, nowMs),
     "",

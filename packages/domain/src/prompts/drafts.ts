@@ -49,7 +49,7 @@ function actionText(state: RunState, attempt: Attempt): string {
     action.rationale === "" ? "" : `Why: ${action.rationale}`,
     action.expectedVsBaselineFactor === null
       ? ""
-      : `Forecast: ${action.expectedVsBaselineFactor} times the baseline's speed.`,
+      : `Forecast: ${action.expectedVsBaselineFactor} times the reference's speed.`,
     node.notes === "" ? "" : `Notes: ${node.notes}`,
   ];
   return lines.filter((line) => line !== "").join("\n");

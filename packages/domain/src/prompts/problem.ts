@@ -58,7 +58,7 @@ export function answerFormat(definition: Definition, language: Language): string
   const shape = `Answer with the complete code, every file whole, each in a block of its own:\n<file name="${file}">\n…\n</file>\nOther files may stand beside it in blocks of their own. Text outside the blocks is ignored.`;
   switch (language) {
     case "cpp":
-      return `# Answer format: C++20\n${shape}\n\`${file}\` must define exactly this function:\n\`\`\`cpp\n#include <cstdint>\n${cPrototype(definition, entrySymbol)}\n\`\`\`\nTensors are row-major, contiguous and 64-byte aligned; outputs are allocated for you, hold garbage, and must be filled completely. No main, no prints, no files, no network. Only the C++ standard library${" "}and what the compiler flags give.`;
+      return `# Answer format: C++20\n${shape}\n\`${file}\` must define exactly this function:\n\`\`\`cpp\n#include <cstdint>\n${cPrototype(definition, entrySymbol)}\n\`\`\`\nTensors are row-major, contiguous and 64-byte aligned; outputs are allocated for you, hold garbage, and must be filled completely. No main, no prints, no files, no network. Only the C++ standard library and what the compiler flags give.`;
     case "python":
       return `# Answer format: Python\n${shape}\n\`${file}\` must define \`${entrySymbol}(${Object.keys(definition.inputs).join(", ")})\`, which takes numpy arrays and scalars in this order and returns ${outputsOf(definition)} as new contiguous arrays of the declared dtypes.`;
     case "triton":

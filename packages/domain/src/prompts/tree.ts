@@ -18,7 +18,7 @@ const rules = `Rules for nodes:
 - A child of the root is a whole plan from inputs to outputs (how the work is mapped and where data live). Single techniques (vectorised loads, prefetching, unrolling, pipelining) belong below a plan.
 - Siblings exclude each other; end the notes of each with a line SELF_CHECK: why it is not a variant of its siblings. A refinement of X is a child of X.
 - Each action is small enough for one attempt, says what to do without code, and fixes no size that the specification lets vary.
-- Ratings, confidence, scores, difficulty and all three impacts carry real judgements, never placeholders. If unsure of a score, take rating ÷ 10.`;
+- Ratings, confidence, scores, difficulty and all three impacts carry real judgements, never placeholders. If unsure of a score, take rating ÷ 10. expected_vs_baseline_factor forecasts the score: reference time ÷ kernel time.`;
 
 /** Init: the first world model (spec/ksearch.md 4.1, P1). `complaints` are what was wrong with an earlier reply. */
 export function initPrompt(

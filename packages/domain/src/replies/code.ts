@@ -21,12 +21,17 @@ type Context = { definition: string; language: Language; targetHardware: string 
  * several complete candidates the last one wins, so that an illustrative snippet before the answer does no harm. What is
  * cut off or has no entry function is a problem with its reason; nothing is repaired (spec/ksearch.md 4.3, B12).
  */
-export function readKernel(reply: string, { definition, language, targetHardware }: Context): ReadKernel {
+export function readKernel(reply: string, context: Context): ReadKernel {
+  const { language } = context;
   if (reply.trim() === "") return { problem: "the reply is empty" };
   if (reply.length > longestReply)
     return { problem: `the reply has ${reply.length} characters, more than ${longestReply}` };
   const found = namedFiles(reply, language) ?? fencedFile(reply, language) ?? bareFile(reply, language);
-  if ("problem" in found) return found;
+  return "problem" in found ? found : kernelOf(found.files, context);
+}
+
+/** Files as a kernel of a language, by our conventions of entry and binding. */
+export function kernelOf(files: readonly SourceFile[], { definition, language, targetHardware }: Context): ReadKernel {
   const kernel = KernelSchema.safeParse({
     definition,
     language,
@@ -35,7 +40,7 @@ export function readKernel(reply: string, { definition, language, targetHardware
     destinationPassing: language === "cpp",
     targetHardware: [targetHardware],
     dependencies: [],
-    files: found.files,
+    files,
   });
   if (!kernel.success)
     return { problem: kernel.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; ") };

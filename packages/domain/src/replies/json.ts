@@ -1,3 +1,5 @@
+import { parseJson } from "../json.ts";
+
 /** A reply longer than this is no world model and no edit. Characters. */
 const longestJson = 1_000_000;
 
@@ -40,12 +42,8 @@ function closingBrace(text: string, start: number): number {
 }
 
 function parsed(text: string): Record<string, unknown> | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : null;
-  } catch {
-    return null;
-  }
+  const value = parseJson(text);
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : null;
 }

@@ -230,7 +230,7 @@ function change(state: RunState, event: RunEvent, atMs: number, own: Own): RunSt
     case "run.paused":
       return { ...state, status: "paused", pause: { who: event.who, code: event.code, message: event.message } };
     case "run.finished":
-      return { ...state, status: event.status, reason: event.reason, endedAtMs: atMs };
+      return { ...state, status: event.status, reason: event.reason, pause: null, endedAtMs: atMs };
   }
 }
 

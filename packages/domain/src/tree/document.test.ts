@@ -147,7 +147,7 @@ test("what is written is read back the same", () => {
     looseNode("a1", "a"),
     looseNode("b", "root", { action: null }),
   ]);
-  const again = readDocument(JSON.parse(JSON.stringify(writeDocument(tree, "a1"))));
+  const again = readDocument(JSON.parse(JSON.stringify(writeDocument(tree))));
   expect(again).toEqual({ tree, repairs: [] });
 });
 
@@ -177,7 +177,7 @@ test("any JSON reads as nothing or as a sound tree", () => {
       if (document === null) return;
       expectSound(document.tree);
       expect(document.tree.nodes.size).toBeLessThanOrEqual(list.length + 1);
-      const again = readDocument(JSON.parse(JSON.stringify(writeDocument(document.tree, "root"))));
+      const again = readDocument(JSON.parse(JSON.stringify(writeDocument(document.tree))));
       expect(again?.tree.nodes).toEqual(document.tree.nodes);
     }),
   );

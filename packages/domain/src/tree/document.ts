@@ -238,12 +238,12 @@ export const writeAction = (action: Action) => ({
 });
 
 /** The whole tree as K-Search's document, for export and for the report. */
-export const writeDocument = (tree: Tree, activeLeafId: string) => ({
+export const writeDocument = (tree: Tree) => ({
   kernel_summary: tree.kernelSummary,
   open_questions: tree.openQuestions,
   decision_tree: {
     root_id: tree.rootId,
-    active_leaf_id: activeLeafId,
+    active_leaf_id: tree.rootId,
     nodes: [...tree.nodes.values()].map((node) => writeNode(node, tree.rootId)),
   },
 });

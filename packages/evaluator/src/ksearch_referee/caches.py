@@ -10,14 +10,23 @@ _MAX_BYTES = 128 << 20
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
+def cache_bytes() -> dict[str, int]:
+    """Return the sizes of the first CPU's data caches by level (`L1`, `L2`, `L3`), as far as the host tells."""
+    sizes: dict[str, int] = {}
+    for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, kind, size = ((folder / name).read_text("ascii").strip() for name in ("level", "type", "size"))
+        match = re.fullmatch(r"(\d+)([KMG])", size)
+        if match and kind != "Instruction":
+            sizes[f"L{level}"] = int(match[1]) * _UNITS[match[2]]
+    return sizes
+
+
 def flush_bytes() -> int:
     """Return a quarter more than the size of the last-level cache, at most 128 MiB.
 
     Where the cache is larger (hosts share one of hundreds of MiB among many guests) a part of the inputs may stay.
     """
-    found = [path.read_text("ascii").strip() for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
-    sizes = [int(match[1]) * _UNITS[match[2]] for text in found if (match := re.fullmatch(r"(\d+)([KMG])", text))]
-    return min(max(sizes, default=_FALLBACK_BYTES) * 5 // 4, _MAX_BYTES)
+    return min(max(cache_bytes().values(), default=_FALLBACK_BYTES) * 5 // 4, _MAX_BYTES)
 
 
 class CacheFlush:

@@ -4,8 +4,8 @@ import platform
 from typing import Any
 
 from ksearch_referee.budget import Budget
-from ksearch_referee.caches import flush_bytes
-from ksearch_referee.environment import cache_folder, cpu_model, package_version
+from ksearch_referee.caches import cache_bytes, flush_bytes
+from ksearch_referee.environment import cache_folder, cpu_model, package_version, simd_sets
 from ksearch_referee.failures import InfraError, KernelFailure
 from ksearch_referee.runner import Runner
 from ksearch_referee.toolchain import Toolchain, find_toolchain
@@ -58,6 +58,8 @@ def examine() -> dict[str, Any]:
         "compilerVersion": toolchain.version if toolchain else None,
         "compilerFlags": list(toolchain.flags) if toolchain else [],
         "cpu": cpu_model(),
+        "simd": simd_sets(),
+        "cacheBytes": cache_bytes(),
         "flushBytes": flush_bytes(),
         "cacheFolder": str(cache_folder()),
         "isolation": isolation,

@@ -13,6 +13,11 @@ from ksearch_referee import __version__
 from ksearch_referee.failures import InfraError
 from ksearch_referee.toolchain import Toolchain
 
+_SIMD = (
+    *("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16"),
+    *("avx512_fp16", "amx_tile", "amx_bf16", "amx_int8", "asimd", "asimdhp", "sve", "sve2", "bf16", "i8mm"),
+)
+
 
 def cache_folder() -> Path:
     """Return the folder of built objects and locks: `$KSEARCH_REFEREE_CACHE`, or one per user in the temp folder.
@@ -33,6 +38,14 @@ def cpu_model() -> str:
     """Return the CPU's marketing name, or the machine's architecture."""
     match = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE)
     return match[1] if match else platform.machine()
+
+
+@cache
+def simd_sets() -> list[str]:
+    """Return the vector instruction sets that matter to a kernel's author, in the names of `/proc/cpuinfo`."""
+    match = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE)
+    present = set(match[1].split()) if match else set[str]()
+    return [name for name in _SIMD if name in present]
 
 
 def package_version(name: str) -> str | None:

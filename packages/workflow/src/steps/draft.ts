@@ -70,7 +70,7 @@ export async function feedbackOf(deps: Deps, state: RunState, number: number): P
   const attempt = attemptOf(state, number);
   const judgedAs = attempt.sameAs === null ? attempt : attemptOf(state, attempt.sameAs);
   const verdict = await getJson(deps.blobs, keys.answer(state.runId, evaluateCall(judgedAs)), Verdict);
-  return [attempt.message, verdict?.logs.feedback ?? ""].filter((text) => text !== "").join("\n");
+  return verdict?.logs.feedback || attempt.message;
 }
 
 /** Reads the reply into a kernel and refuses, before referee time is spent, what cannot or need not be judged. */

@@ -1,7 +1,8 @@
 import {
   AppError,
+  apply,
   confirmCall,
-  fold,
+  duelMargin,
   isHalted,
   type KernelId,
   nextDuel,
@@ -77,9 +78,6 @@ async function duelVerdict(deps: Deps, state: RunState, { kernelId, rivalId }: P
   }
 }
 
-/** Equal kernels in processes of their own differ by this much, whatever the interval of one pair says (docs/decisions/0003). */
-const duelMargin = 0.05;
-
 /** The rival takes over if it is faster beyond the noise, or if the kernel fails on fresh seeds. */
 function duelEvent({ kernelId, rivalId }: Pair, verdict: Verdict): RunEvent {
   const { status, score, message } = factsOf(verdict);
@@ -100,15 +98,9 @@ export const report = (deps: Deps): Step =>
     await bookAllLost(deps, runId);
     await deps.money.release(runId);
     const ended = await deps.log.state(runId);
-    const end: RunEvent[] = ended.status === "running" ? [ending(ended, input.stopped)] : [];
+    const end = { seq: ended.seq + 1, atMs: deps.now(), event: ending(ended, input.stopped) };
     // The result stands before the log says that the run has ended: nobody resumes an ended run to write it.
-    await writeResult(
-      deps.blobs,
-      fold(
-        end.map((event) => ({ seq: ended.seq + 1, atMs: deps.now(), event })),
-        ended,
-      ) ?? ended,
-    );
+    await writeResult(deps.blobs, ended.status === "running" ? apply(ended, end) : ended);
     await deps.log.commit(runId, (state) => ({
       events: state.status === "running" ? [ending(state, input.stopped)] : [],
       result: null,

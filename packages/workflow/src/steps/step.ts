@@ -1,4 +1,4 @@
-import { AppError, messageOf, stopped } from "@ksearch/domain";
+import { AppError, stopped } from "@ksearch/domain";
 import { z } from "zod";
 import type { Deps } from "../deps.ts";
 import { LanePayload, nextWaitSeconds, RunPayload } from "../payload.ts";
@@ -84,5 +84,5 @@ export const causeOf = (raw: unknown): string => {
     .safeParse(raw);
   return failed.success
     ? [failed.data.error.Error, failed.data.error.Cause].filter(Boolean).join(": ")
-    : messageOf("no cause given");
+    : "no cause given";
 };
