@@ -207,6 +207,15 @@ def test_x28_the_driver_cannot_be_killed() -> None:
         "import array, fcntl; fcntl.ioctl(0, 0x8901, array.array('i', [os.getppid()]))  # FIOSETOWN",
         "call('timer_create', 1, None, ctypes.byref(ctypes.c_long()))",
         "call('prctl', 1, 0, 0, 0, 0)  # outlive the driver",
+        # something that happens later: interrupts, a hang-up, a fault that the driver would wait for
+        "call('timerfd_create', 1, 0)",
+        "call('syscall', 206 if os.uname().machine == 'x86_64' else 0, 1, ctypes.byref(ctypes.c_long()))  # io_setup",
+        "open('/dev/ptmx', 'rb')",
+        "open('/dev/userfaultfd', 'rb')",
+        "import socket; socket.socketpair()",
+        # how long others have run, and a place to leave them something
+        "open(f'/proc/{os.getppid()}/stat')",
+        "call('syscall', 248 if os.uname().machine == 'x86_64' else 217, b'user', b'note', b'x', 1, -4)  # add_key",
         # memory that no limit counts
         "os.memfd_create('hoard')",
         "call('shmget', 0, 1 << 20, 0o1600)",
@@ -433,6 +442,44 @@ binding._PythonKernel.prepare = prepare
 def affine(x, scale):
     return x * np.float32(scale) + 1
 """
+
+
+def test_x05_much_work_while_the_arguments_are_bound() -> None:
+    source = f"""
+import time
+import ksearch_referee.worker.python_binding as binding
+honest = binding._PythonKernel.prepare
+def prepare(*arguments):
+    until = time.perf_counter_ns() + {BUSY_NS}
+    while time.perf_counter_ns() < until: pass
+    return honest(*arguments)
+binding._PythonKernel.prepare = prepare
+def affine(x, scale):
+    return x * scale + 1
+"""
+    result = judge_timed(python(source))
+    assert result["status"] == "rejected"
+    assert guard_ids(result)[-1] == "X05"
+
+
+def test_x10_an_input_by_another_address() -> None:
+    source = """
+import mmap, os
+import numpy as np
+def affine(x, scale):
+    lines = [line.split() for line in open('/proc/self/maps') if 'ksearch-arena' in line]
+    base = int(lines[0][0].split('-')[0], 16)
+    for name in os.listdir('/proc/self/fd'):
+        if os.path.lexists(f'/proc/self/fd/{name}') and 'ksearch-arena' in os.readlink(f'/proc/self/fd/{name}'):
+            again = mmap.mmap(int(name), os.stat(int(name)).st_size, flags=mmap.MAP_PRIVATE)
+            y = np.frombuffer(again, np.float32, x.size, x.ctypes.data - base).reshape(x.shape)
+            y *= np.float32(scale)
+            y += 1
+            return y
+"""
+    result = judge(request(python(source)))
+    assert result["status"] == "rejected"
+    assert guard_ids(result) == ["X10"]
 
 
 def test_x05_work_while_the_results_are_handed_over() -> None:

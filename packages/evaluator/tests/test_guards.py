@@ -1,12 +1,21 @@
 """Guards over synthetic calls: which figures they refuse, which they correct, and which honest ones they let pass."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
 from ksearch_referee.calls import Call
 from ksearch_referee.failures import KernelFailure
-from ksearch_referee.guards import check_claims, check_threads, resolution_ns, shortest_ns, unclaimed_ns
+from ksearch_referee.guards import (
+    check_claims,
+    check_preparation,
+    check_sleep,
+    check_threads,
+    resolution_ns,
+    shortest_ns,
+    unclaimed_ns,
+)
 
 CPUS = len(os.sched_getaffinity(0))
 WAY_NS = 80_000  # there and back, by the driver's clock; 30 us of it CPU time
@@ -39,7 +48,16 @@ def test_single_delays_add_nothing() -> None:
 @pytest.mark.parametrize("claimed_ns", [1, 20_000, 200_000])
 def test_what_was_not_claimed_is_added(claimed_ns: int) -> None:
     true_ns = 300_000
-    assert 0.9 * true_ns < times(calls(claimed_ns, true_ns - claimed_ns)) <= true_ns
+    assert true_ns <= times(calls(claimed_ns, true_ns - claimed_ns)) < 1.1 * true_ns, "and noise counts against it"
+
+
+def test_a_little_that_was_not_claimed_is_added_less_the_noise() -> None:
+    assert times(calls(100_000, 40_000)) == pytest.approx(127_000, abs=100)
+
+
+def test_work_before_the_call_is_added() -> None:
+    early = [replace(c, early_cpu_ns=40_000) for c in calls(100_000)]
+    assert times(early) == pytest.approx(127_000, abs=100)
 
 
 def test_work_of_other_threads_is_added_as_far_as_all_cpus_could_have_shared_it() -> None:
@@ -55,6 +73,8 @@ def test_the_resolution_is_what_idle_calls_differ_by() -> None:
     assert resolution_ns(calls(1)) < 11_000
     noisy = [Call({}, 1, WAY_NS + i * 10_000, WAY_CPU_NS, 0) for i in range(9)]
     assert resolution_ns(noisy) == pytest.approx(10_000 + 5 * 40_000 / 3, abs=1)
+    wild = [Call({}, 1, WAY_NS + i * 1_000_000, WAY_CPU_NS, 0) for i in range(9)]
+    assert resolution_ns(wild) == 100_000, "noise hides no more than that"
     assert shortest_ns(noisy * 2 + noisy[:1] * 9) <= 50_000, "a restless host spoils no score"
 
 
@@ -74,3 +94,16 @@ def test_threads() -> None:
     assert grown.level == "warn"
     with pytest.raises(KernelFailure, match="threads"):
         check_threads(1, 2 + CPUS)
+
+
+def test_preparation() -> None:
+    idle = [replace(c, prepare_cpu_ns=80_000) for c in calls(1)]
+    check_preparation([replace(c, prepare_cpu_ns=900_000) for c in idle], idle)
+    with pytest.raises(KernelFailure, match="while the arguments were bound"):
+        check_preparation([replace(c, prepare_cpu_ns=3_000_000) for c in idle], idle)
+
+
+def test_sleep() -> None:
+    check_sleep(0)
+    with pytest.raises(KernelFailure, match="woke itself 3 times"):
+        check_sleep(3)

@@ -6,7 +6,7 @@ the moment at which it says that it has finished, happens under those clocks (`C
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -30,14 +30,17 @@ class Call:
 
     `claimed_ns` is the worker's own reading around the bare call. `gap_ns` is how much longer the worker ran by the
     driver's clock, `cpu_ns` how much CPU time all its threads used meanwhile. `collect_ns` is how long it then ran to
-    say where the returned outputs lie; 0 for a kernel that writes its outputs in place.
+    say where the returned outputs lie; 0 for a kernel that writes its outputs in place. `prepare_cpu_ns` is what
+    binding the arguments took, `early_cpu_ns` what was used between that and the call, while the worker stood still.
     """
 
     outputs: dict[str, np.ndarray]
     claimed_ns: int
     gap_ns: int
     cpu_ns: int
-    collect_ns: int
+    collect_ns: int = 0
+    prepare_cpu_ns: int = 0
+    early_cpu_ns: int = 0
 
 
 def _raw(array: np.ndarray) -> NDArray[np.uint8]:
@@ -124,10 +127,14 @@ def _prepare(
     rng: np.random.Generator,
     flush: Callable[[], None] | None,
     idle_ns: int | None = None,
-) -> None:
-    """Have the arguments bound; then, while the worker stands still, write the inputs."""
+) -> int:
+    """Have the arguments bound; then, while the worker stands still, write the inputs.
+
+    Returns:
+        the CPU time of the binding, ns.
+    """
     runner.arena.lay(layout, rng)
-    runner.exchange(
+    answer = runner.exchange(
         "prepare",
         inputs=[_input_entry(runner, entry, values) for entry in layout.inputs],
         outputs=[_slot_entry(runner, slot) for slot in layout.outputs],
@@ -138,6 +145,7 @@ def _prepare(
         runner.arena.bytes_of(slot)[:] = _raw(np.asarray(values[slot.name]))
     if flush is not None:
         flush()
+    return answer.cpu_ns
 
 
 def idle_call(
@@ -154,10 +162,21 @@ def idle_call(
 
     The worker must be one that is believed: the reference's.
     """
-    _prepare(runner, layout, values, rng, flush, duration_ns)
+    return _go(runner, _prepare(runner, layout, values, rng, flush, duration_ns))
+
+
+def _go(runner: Runner, prepare_cpu_ns: int) -> Call:
+    """Let the worker make the call that was prepared; the outputs are not read yet."""
     answer = runner.exchange("go")
     claimed_ns = _claim(answer)
-    return Call({}, claimed_ns, answer.wall_ns - claimed_ns, answer.cpu_ns, 0)
+    return Call(
+        {},
+        claimed_ns,
+        answer.wall_ns - claimed_ns,
+        answer.cpu_ns,
+        prepare_cpu_ns=prepare_cpu_ns,
+        early_cpu_ns=answer.early_cpu_ns,
+    )
 
 
 def call(
@@ -175,15 +194,12 @@ def call(
     Raises:
         KernelFailure: anything but outputs of the declared shapes and dtypes, and all other memory untouched.
     """
-    _prepare(runner, layout, values, rng, flush)
-    answer = runner.exchange("go")
-    claimed_ns = _claim(answer)
+    made = _go(runner, _prepare(runner, layout, values, rng, flush))
     if runner.returns_outputs:
         collected = runner.exchange("collect")
-        collect_ns = collected.wall_ns
         outputs = _read_returned(runner, layout, collected.frame.get("outputs"))
+        made = replace(made, outputs=outputs, collect_ns=collected.wall_ns)
     else:
-        collect_ns = 0
-        outputs = {slot.name: runner.arena.read(slot) for slot in layout.outputs}
+        made = replace(made, outputs={slot.name: runner.arena.read(slot) for slot in layout.outputs})
     _check_memory(runner, layout, values)
-    return Call(outputs, claimed_ns, answer.wall_ns - claimed_ns, answer.cpu_ns, collect_ns)
+    return made

@@ -82,10 +82,14 @@ def _trial(session: Session, workers: Workers, record: Record, purpose: Purpose,
     rng = session.rng("poison", record.index, trial)
     expected = reference_call(workers, record, values, rng)
     record.trials += 1
-    old = incumbent_call(session, workers, record, values, rng)
+    incumbent_first = session.shuffle.random() < 0.5  # or its turn would tell a kernel which of the two it is
+    old = incumbent_call(session, workers, record, values, rng) if incumbent_first else None
+    made = call(workers.kernel, record.layout, values, rng)
+    if not incumbent_first:
+        old = incumbent_call(session, workers, record, values, rng)
     if old is not None:
         check_incumbent(session, workers, record, old, expected)
-    note(session, record, call(workers.kernel, record.layout, values, rng), expected)
+    note(session, record, made, expected)
 
 
 def check(session: Session, workers: Workers, records: Iterable[Record], purpose: Purpose, trials: int) -> None:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,3 +41,13 @@ def read_memory(pid: int, address: int, nbytes: int) -> NDArray[np.uint8]:
             raise OSError(number, os.strerror(number))
         done += count
     return copied
+
+
+def is_shared(pid: int, address: int, nbytes: int) -> bool:
+    """Tell whether any of a range of process `pid` is shared or belongs to a file (`proc_pid_maps(5)`)."""
+    for line in Path(f"/proc/{pid}/maps").read_text("utf-8", "replace").splitlines():
+        bounds, rights, _offset, _device, inode = line.split(maxsplit=5)[:5]
+        first, last = (int(bound, 16) for bound in bounds.split("-"))
+        if first < address + nbytes and address < last and (rights[3] != "p" or inode != "0"):
+            return True
+    return False

@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 
 from ksearch_referee.arena import Arena
 from ksearch_referee.budget import Budget
-from ksearch_referee.failures import Guard, KernelFailure, TimeUp
+from ksearch_referee.failures import Guard, KernelFailure, TimeUp, rejected
 from ksearch_referee.folders import remove_folder
 from ksearch_referee.frames import ChannelClosed, Frame, FrameInvalid, FrameReader, send_frame
-from ksearch_referee.memory import read_memory
+from ksearch_referee.memory import is_shared, read_memory
 from ksearch_referee.wire import Limits
 
 _MAX_FILE_BYTES = 16 << 20
@@ -40,6 +40,7 @@ _ASLEEP_NS = 100_000  # CPU time between two exchanges: what the last thread sti
 _SEND_TIMEOUT_S = 5.0
 _EXIT_GRACE_S = 0.5
 _STOP_TIMEOUT_S = 1.0
+_READ_TIMEOUT_S = 10.0
 _FLUSH_TIMEOUT_S = 1.0
 _MIN_START_S = 20.0
 _ERROR_KEYS = ("type", "message", "traceback")
@@ -50,11 +51,13 @@ class Answer:
     """A worker's answer, and how long the worker ran for it.
 
     `wall_ns` is from before it was let go until it stood still again, `cpu_ns` the CPU time of all its threads.
+    `early_cpu_ns` is what they used before that, though they had been stopped.
     """
 
     frame: Frame
     wall_ns: int
     cpu_ns: int
+    early_cpu_ns: int
 
 
 def worker_environment(folder: Path) -> dict[str, str]:
@@ -76,38 +79,40 @@ def worker_environment(folder: Path) -> dict[str, str]:
     }
 
 
-class _StopWatchdog:
-    """Kills process groups that do not stand still in time.
+class _Watchdog:
+    """Kills process groups that do not stand still in time, or whose memory does not let itself be read.
 
     Waiting for that has to block: a driver that polled would take, for milliseconds, the CPU that a worker's threads
     need in order to stop.
     """
 
     def __init__(self) -> None:
-        self._give_up_at: dict[int, float] = {}
-        threading.Thread(target=self._watch, name="stop-watchdog", daemon=True).start()
+        self._watched: dict[int, tuple[float, list[int]]] = {}
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def _watch(self) -> None:
         while True:
             time.sleep(_STOP_TIMEOUT_S / 4)
-            for group, give_up_at in list(self._give_up_at.items()):
+            for group, (give_up_at, ended) in list(self._watched.items()):
                 if time.monotonic() > give_up_at:
+                    ended.append(group)
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(group, signal.SIGKILL)
 
     @contextlib.contextmanager
-    def over(self, group: int) -> Generator[None, None, None]:
-        """Watch over one group that has been told to stop."""
-        self._give_up_at[group] = time.monotonic() + _STOP_TIMEOUT_S
+    def over(self, group: int, timeout_s: float) -> Generator[list[int], None, None]:
+        """Watch over one group that has `timeout_s`; it is in the list once its time is up."""
+        ended: list[int] = []
+        self._watched[group] = (time.monotonic() + timeout_s, ended)
         try:
-            yield
+            yield ended
         finally:
-            del self._give_up_at[group]
+            del self._watched[group]
 
 
 @cache
-def _watchdog() -> _StopWatchdog:
-    return _StopWatchdog()
+def _watchdog() -> _Watchdog:
+    return _Watchdog()
 
 
 class Runner:
@@ -171,8 +176,8 @@ class Runner:
         nonce = secrets.token_hex(16)
         wait_s = min(self.allowance_s, self._total.remaining_s)
         cpu_ns = self._cpu_ns()
-        if self._stopped_at_cpu_ns is not None and cpu_ns - self._stopped_at_cpu_ns > _ASLEEP_NS:
-            self.wakings += 1
+        early_cpu_ns = 0 if self._stopped_at_cpu_ns is None else cpu_ns - self._stopped_at_cpu_ns
+        self.wakings += early_cpu_ns > _ASLEEP_NS
         started = time.perf_counter_ns()
         self._signal_group(signal.SIGCONT)
         try:
@@ -201,7 +206,7 @@ class Runner:
             raise self.forged("bytes that answer no request")
         if "error" in frame:
             raise self._raised(frame["error"])
-        return Answer(frame, wall_ns, cpu_ns)
+        return Answer(frame, wall_ns, cpu_ns, early_cpu_ns)
 
     def greet(self) -> list[str]:
         """Wait until the worker is up; return the isolation measures that hold for it.
@@ -215,10 +220,13 @@ class Runner:
         """Copy bytes out of the memory of the stopped worker, wherever they lie.
 
         Raises:
-            KernelFailure: `runtime_error`; not all of it can be read.
+            KernelFailure: not all of it can be read (`runtime_error`), or it is not the worker's own (`rejected`).
         """
         try:
-            return read_memory(self._process.pid, address, nbytes)
+            with _watchdog().over(self._process.pid, _READ_TIMEOUT_S):
+                if is_shared(self._process.pid, address, nbytes):
+                    raise rejected("X10", f"the {self.role} returned memory that is shared or belongs to a file")
+                return read_memory(self._process.pid, address, nbytes)
         except OSError as error:
             message = f"{nbytes} bytes that the {self.role} returned cannot be read: process_vm_readv: {error.strerror}"
             raise KernelFailure("runtime_error", message) from None
@@ -263,10 +271,17 @@ class Runner:
             os.killpg(self._process.pid, number)
 
     def _stop(self) -> None:
-        """Stop the worker and wait until every thread of it stands still, or until it is dead."""
-        with _watchdog().over(self._process.pid):
+        """Stop the worker and wait until every thread of it stands still, or until it is dead.
+
+        Raises:
+            KernelFailure: `rejected`; it goes on running.
+        """
+        with _watchdog().over(self._process.pid, _STOP_TIMEOUT_S) as ended:
             self._signal_group(signal.SIGSTOP)
             os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        if ended:
+            self.close()
+            raise rejected("X16", f"the process of the {self.role} does not stand still")
 
     def _cpu_ns(self) -> int:
         """CPU time of the worker, all threads: the clock that `clock_getcpuclockid(3)` names; 0 once it is gone."""

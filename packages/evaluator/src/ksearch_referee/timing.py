@@ -138,6 +138,7 @@ def _times(session: Session, workers: Workers, rounds: _Round, workload: str) ->
     def raised(calls: Sequence[Call], unclaimed_ns: int) -> list[int]:
         return [max(c.claimed_ns + unclaimed_ns, shortest_ns) for c in calls]
 
+    guards.check_preparation(rounds.kernel, rounds.idle)
     unclaimed_ns = rounds.unclaimed_ns(rounds.kernel)
     found = [guards.check_claims(unclaimed_ns, rounds.kernel)]
     kernel = raised(rounds.kernel, unclaimed_ns)

@@ -22,18 +22,24 @@ _BIND_TCP, _CONNECT_TCP = 1, 1 << 1  # from version 4
 _SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1, 1 << 1  # from version 6
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _FILE_RIGHTS = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
-_SYSTEM_FOLDERS = ("/usr", "/lib", "/lib64", "/bin", "/opt", "/etc", "/proc", "/sys", "/dev")
-_WRITABLE_DEVICES = ("/dev/null",)  # not /dev/shm: what lies there outlives the worker and is seen by the next
+_IOCTL_DEVICE = 1 << 15  # from version 5
+_SYSTEM_FOLDERS = ("/usr", "/lib", "/lib64", "/bin", "/opt", "/etc", "/sys")
+# Of /proc what concerns the host or oneself: not how long others have run.
+_FACTS = ("/proc/self", "/proc/sys", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/filesystems")
+# Not /dev/shm: what lies there outlives the worker. No terminal: its hang-up continues a stopped process.
+_DEVICES = ("/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_WRITABLE_DEVICES = ("/dev/null",)
 
 
 def _rights(version: int) -> int:
     """Return every right that this kernel can refuse."""
-    return _READ | _WRITE_FILE | _CHANGES | (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
+    later = ((2, _REFER), (3, _TRUNCATE), (5, _IOCTL_DEVICE))
+    return _READ | _WRITE_FILE | _CHANGES | sum(right for since, right in later if version >= since)
 
 
 def _readable() -> Iterator[str]:
     """Yield the system's folders, the interpreter's and those that it imports from."""
-    yield from _SYSTEM_FOLDERS
+    yield from (*_SYSTEM_FOLDERS, *_FACTS, *_DEVICES)
     yield from (sys.prefix, sys.base_prefix)
     yield from sys.path
 

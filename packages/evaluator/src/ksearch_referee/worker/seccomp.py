@@ -3,9 +3,9 @@
 Denied are sockets, reading or tracing other processes, signals to anyone but oneself and changing how others are
 scheduled, leaving the process group (the driver kills by it), outliving the driver, memory that is in no address space
 (`RLIMIT_AS` does not count it), other namespaces and io_uring (which would go round this filter). Also denied is what
-makes the operating system send a signal of one's choice later: a worker that stands still could wake itself by SIGCONT.
-A worker may start threads but no process: time that a child uses is on no clock of the driver's, and a child outlives
-a killed driver. A compiler has to start its passes.
+makes the operating system do something later, while the worker stands still: send a signal (SIGCONT would wake it),
+raise interrupts, finish input and output. A worker may start threads but no process: time that a child uses is on no
+clock of the driver's, and a child outlives a killed driver. A compiler has to start its passes.
 Numbers: `asm/unistd.h` of x86_64 and of the generic table (aarch64). Layouts: `linux/filter.h`, `linux/seccomp.h`.
 """
 
@@ -28,14 +28,15 @@ _AUDIT_ARCHITECTURE = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
 _ALWAYS_DENIED = {
     # ptrace, process_vm_readv/writev, setsid, setpgid, unshare, setns, mount, bpf, perf_event_open, userfaultfd,
     # keyctl, io_uring_setup, pidfd_send_signal, pidfd_getfd, tkill, socket, ioprio_set,
-    # timer_create, mq_open, mq_notify, memfd_create, memfd_secret, shmget, semget, msgget
+    # timer_create, timerfd_create, io_setup, io_submit, mq_open, mq_notify, memfd_create, memfd_secret, shmget, semget,
+    # msgget, add_key, request_key, socketpair
     "x86_64": (
         *(101, 310, 311, 112, 109, 272, 308, 165, 321, 298, 323, 250, 425, 424, 438, 200, 41, 251),
-        *(222, 240, 244, 319, 447, 29, 64, 68),
+        *(222, 283, 206, 209, 240, 244, 319, 447, 29, 64, 68, 248, 249, 53),
     ),
     "aarch64": (
         *(117, 270, 271, 157, 154, 97, 268, 40, 280, 241, 282, 219, 425, 424, 438, 130, 198, 30),
-        *(107, 180, 184, 279, 447, 194, 190, 186),
+        *(107, 85, 0, 2, 180, 184, 279, 447, 194, 190, 186, 217, 218, 199),
     ),
 }
 _FCNTL, _F_SETOWN, _F_SETSIG, _F_SETOWN_EX = {"x86_64": 72, "aarch64": 25}, 8, 10, 15
