@@ -76,6 +76,10 @@ class _Round:
         """Return what these calls, the kernel's or the incumbent's, took beyond their claims."""
         return guards.unclaimed_ns(calls, self.idle, self.reference)
 
+    def check_claims(self, calls: Sequence[Call]) -> Guard | None:
+        """Refuse claims that are far off; see `guards.check_claims`."""
+        return guards.check_claims(calls, self.idle, self.reference)
+
     @property
     def wakings(self) -> int:
         """How often the kernel's process ran while it was stopped, since this round began."""
@@ -139,19 +143,17 @@ def _times(session: Session, workers: Workers, rounds: _Round, workload: str) ->
         return [max(c.claimed_ns + unclaimed_ns, shortest_ns) for c in calls]
 
     guards.check_preparation(rounds.kernel, rounds.idle)
-    unclaimed_ns = rounds.unclaimed_ns(rounds.kernel)
-    found = [guards.check_claims(unclaimed_ns, rounds.kernel)]
-    kernel = raised(rounds.kernel, unclaimed_ns)
+    found = [rounds.check_claims(rounds.kernel)]
+    kernel = raised(rounds.kernel, rounds.unclaimed_ns(rounds.kernel))
     if shortest_ns in kernel:
         evidence = f"calls shorter than {shortest_ns} ns count as that: the outer clocks tell no less"
         found.append(Guard("X37", "info", evidence))
     session.guards += [Guard(g.id, g.level, f"{workload}: {g.evidence}") for g in found if g is not None]
     incumbent: list[int] = []
     if workers.incumbent is not None:
-        old_ns = rounds.unclaimed_ns(rounds.incumbent)
         try:
-            guards.check_claims(old_ns, rounds.incumbent)
-            incumbent = raised(rounds.incumbent, old_ns)
+            rounds.check_claims(rounds.incumbent)
+            incumbent = raised(rounds.incumbent, rounds.unclaimed_ns(rounds.incumbent))
         except KernelFailure as failure:
             drop_incumbent(session, workers, failure)
     return Times(kernel, raised(rounds.reference, 0), incumbent)
