@@ -85,7 +85,7 @@ def test_a_claim_that_is_far_off_is_refused() -> None:
         guard = check_claims(kernel, idle, reference)
         return guard and guard.level
 
-    with pytest.raises(KernelFailure, match="busy for 29896.. ns more"):
+    with pytest.raises(KernelFailure, match=r"busy for 29896.. ns more"):
         check_claims(calls(10_000, 3_000_000), idle, reference)
     assert level(calls(10_000, 30_000)) == "info"
     assert level(calls(10_000, 400_000)) == "warn"

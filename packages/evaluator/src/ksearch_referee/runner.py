@@ -41,6 +41,9 @@ _SEND_TIMEOUT_S = 5.0
 _EXIT_GRACE_S = 0.5
 _STOP_TIMEOUT_S = 1.0
 _READ_TIMEOUT_S = 10.0
+_SETTLE_S = 100e-6
+_WAKE_CPU_NS = 20_000  # what a thread needs to wake up and fall asleep again
+_MOST_SPREAD = 4  # threads a CPU
 _FLUSH_TIMEOUT_S = 1.0
 _MIN_START_S = 20.0
 _ERROR_KEYS = ("type", "message", "traceback")
@@ -51,7 +54,7 @@ class Answer:
     """A worker's answer, and how long the worker ran for it.
 
     `wall_ns` is from before it was let go until it stood still again, `cpu_ns` the CPU time of all its threads.
-    `early_cpu_ns` is what they used before that, though they had been stopped.
+    `early_cpu_ns` is what they used before that, beyond waking up, though they had been stopped.
     """
 
     frame: Frame
@@ -178,6 +181,12 @@ class Runner:
         cpu_ns = self._cpu_ns()
         early_cpu_ns = 0 if self._stopped_at_cpu_ns is None else cpu_ns - self._stopped_at_cpu_ns
         self.wakings += early_cpu_ns > _ASLEEP_NS
+        if operation == "go" and (threads := self.thread_count) > 1:
+            self._wake_apart()
+            settled_cpu_ns = self._cpu_ns()
+            usual_ns = _WAKE_CPU_NS * min(threads, len(os.sched_getaffinity(0)) + 1)
+            early_cpu_ns += max(0, settled_cpu_ns - cpu_ns - usual_ns)
+            cpu_ns = settled_cpu_ns
         started = time.perf_counter_ns()
         self._signal_group(signal.SIGCONT)
         try:
@@ -269,6 +278,26 @@ class Runner:
     def _signal_group(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
+
+    def _wake_apart(self) -> None:
+        """Let the threads of a pool wake up on a CPU each and fall asleep again.
+
+        Continued all at once they crowd on one CPU, and a kernel's first wake-up would leave them there.
+        """
+        cpus = sorted(os.sched_getaffinity(0))
+        threads = [int(name) for name in os.listdir(f"/proc/{self._process.pid}/task")]  # noqa: PTH208 - before a call
+        masks: dict[int, set[int]] = {}
+        for index, thread in enumerate(threads[: _MOST_SPREAD * len(cpus)]):
+            with contextlib.suppress(ProcessLookupError):
+                mask, cpu = os.sched_getaffinity(thread), cpus[index % len(cpus)]
+                if cpu in mask:
+                    os.sched_setaffinity(thread, {cpu})
+                    masks[thread] = mask
+        self._signal_group(signal.SIGCONT)
+        time.sleep(_SETTLE_S)
+        for thread, mask in masks.items():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(thread, mask)
 
     def _stop(self) -> None:
         """Stop the worker and wait until every thread of it stands still, or until it is dead.
