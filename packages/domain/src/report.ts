@@ -90,7 +90,7 @@ export function duelLine({ kernelId, rivalId, status, score, ratio, winner }: Om
       : `, ${ratio.value.toFixed(3)} times its speed (${ratio.low.toFixed(3)} to ${ratio.high.toFixed(3)})`;
   const stands = winner === null ? "no kernel stands" : `${winner} stands`;
   const even = winner === kernelId && ratio !== null && ratio.high < 1;
-  const why = even ? ` (processes of one kernel differ by ${duelMargin * 100} %, too)` : "";
+  const why = even ? ` (a rival takes over at ${duelMargin * 100} % beyond the interval)` : "";
   return `${kernelId} ${against}: ${status}${at}${compared}; ${stands}${why}`;
 }
 

@@ -27,7 +27,7 @@ export const refuted = (state: RunState): ReadonlySet<KernelId> =>
 export const confirmationsOf = (state: RunState, kernelId: KernelId): readonly Duel[] =>
   state.duels.filter((duel) => duel.kernelId === kernelId && duel.score !== null);
 
-/** Equal kernels in processes of their own differ by this much, whatever the interval of one pair says (docs/decisions/0003). */
+/** By how much, beyond the interval, a rival has to be faster in order to take over (docs/decisions/0003). */
 export const duelMargin = 0.05;
 
 /** Null: no kernel passed, or none of those that did held on fresh seeds. */
