@@ -181,12 +181,9 @@ class Runner:
         cpu_ns = self._cpu_ns()
         early_cpu_ns = 0 if self._stopped_at_cpu_ns is None else cpu_ns - self._stopped_at_cpu_ns
         self.wakings += early_cpu_ns > _ASLEEP_NS
-        if operation == "go" and (threads := self.thread_count) > 1:
-            self._wake_apart()
-            settled_cpu_ns = self._cpu_ns()
-            usual_ns = _WAKE_CPU_NS * min(threads, len(os.sched_getaffinity(0)) + 1)
-            early_cpu_ns += max(0, settled_cpu_ns - cpu_ns - usual_ns)
-            cpu_ns = settled_cpu_ns
+        if operation == "go":
+            early_cpu_ns += self._wake_apart(cpu_ns)
+            cpu_ns = self._cpu_ns()
         started = time.perf_counter_ns()
         self._signal_group(signal.SIGCONT)
         try:
@@ -246,9 +243,9 @@ class Runner:
         return self._process.pid
 
     @property
-    def thread_count(self) -> int:
-        """Threads of the worker process, as the kernel of the operating system counts them."""
-        return len(os.listdir(f"/proc/{self._process.pid}/task"))  # noqa: PTH208 - called between timed calls
+    def threads(self) -> list[int]:
+        """Ids of the threads of the worker process."""
+        return [int(name) for name in os.listdir(f"/proc/{self._process.pid}/task")]  # noqa: PTH208 - before a call
 
     def log(self) -> tuple[str, bool]:
         """Return what the worker printed, cut to `limits.logBytes`, and whether something was cut."""
@@ -279,13 +276,21 @@ class Runner:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
-    def _wake_apart(self) -> None:
+    def _wake_apart(self, cpu_ns: int) -> int:
         """Let the threads of a pool wake up on a CPU each and fall asleep again.
 
         Continued all at once they crowd on one CPU, and a kernel's first wake-up would leave them there.
+
+        Args:
+            cpu_ns: the worker's CPU time so far.
+
+        Returns:
+            what they used beyond what waking up takes, ns; 0 where there is no pool.
         """
+        threads = self.threads
+        if len(threads) == 1:
+            return 0
         cpus = sorted(os.sched_getaffinity(0))
-        threads = [int(name) for name in os.listdir(f"/proc/{self._process.pid}/task")]  # noqa: PTH208 - before a call
         masks: dict[int, set[int]] = {}
         for index, thread in enumerate(threads[: _MOST_SPREAD * len(cpus)]):
             with contextlib.suppress(ProcessLookupError):
@@ -298,6 +303,7 @@ class Runner:
         for thread, mask in masks.items():
             with contextlib.suppress(ProcessLookupError):
                 os.sched_setaffinity(thread, mask)
+        return max(0, self._cpu_ns() - cpu_ns - _WAKE_CPU_NS * min(len(threads), len(cpus) + 1))
 
     def _stop(self) -> None:
         """Stop the worker and wait until every thread of it stands still, or until it is dead.

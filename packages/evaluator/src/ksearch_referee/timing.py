@@ -107,13 +107,13 @@ def _take(session: Session, workers: Workers, record: Record, first_trial: int) 
     for trial in range(first_trial, first_trial + timing["warmup"]):
         rounds.play("warmup", trial, session.inputs(record, "warmup", trial))
     rounds.forget()
-    threads = workers.kernel.thread_count
+    threads = len(workers.kernel.threads)
     values = session.inputs(record, "timing", first_trial)
     for trial in range(first_trial, first_trial + timing["iterations"]):
         if timing["inputs"] == "fresh" and trial > first_trial:
             values = session.inputs(record, "timing", trial)
         rounds.play("timing", trial, values)
-    grown = guards.check_threads(threads, workers.kernel.thread_count)
+    grown = guards.check_threads(threads, len(workers.kernel.threads))
     if grown is not None:
         session.guards.append(grown)
     return rounds
