@@ -67,11 +67,15 @@ function evidence(verdict: Verdict | null): string {
         )} | ${us(workload.call?.medianNs)} | ${us(workload.referenceCall?.medianNs)} | ${workload.speedup?.toFixed(2) ?? "–"} | ${workload.correctness?.checkedTimed ?? 0} |`,
   );
   const { env } = verdict;
+  const doubts = verdict.guards
+    .filter(({ level }) => level !== "info")
+    .map(({ id, evidence }) => `- ${id}: ${evidence}`);
   return [
     "## Confirmation",
     "| workload | sizes | kernel µs | reference µs | speed-up | outputs checked |\n|---|---|---|---|---|---|",
     rows.join("\n"),
     `\nThe last confirmation. 95 % interval of its score, within its one process: ${verdict.score?.low.toFixed(3)} to ${verdict.score?.high.toFixed(3)}. Seed ${verdict.seed}. ${env.gpu ?? env.cpu}, ${env.cpuCount} cores, ${env.compiler ?? "no compiler"} (${env.compilerFlags.join(" ")}), referee ${env.harnessVersion}.`,
+    doubts.length === 0 ? "" : `\nWhat the referee noted beside the figures:\n${doubts.join("\n")}`,
   ].join("\n");
 }
 

@@ -9,6 +9,7 @@ from ksearch_referee.calls import Call
 from ksearch_referee.failures import KernelFailure
 from ksearch_referee.guards import (
     check_claims,
+    check_host,
     check_preparation,
     check_sleep,
     check_threads,
@@ -101,6 +102,15 @@ def test_threads() -> None:
     assert grown.level == "warn"
     with pytest.raises(KernelFailure, match="threads"):
         check_threads(1, 2 + CPUS)
+
+
+def test_a_busy_host_is_noted() -> None:
+    quiet = calls(3_000_000)
+    waiting = [replace(c, gap_ns=c.gap_ns + 4_000_000) for c in quiet[:3]]
+    assert check_host([*quiet, *waiting[:1]]) is None, "one call in ten may happen to anybody"
+    busy = check_host([*quiet, *waiting])
+    assert busy is not None
+    assert "25% of the reference's calls" in busy.evidence
 
 
 def test_preparation() -> None:

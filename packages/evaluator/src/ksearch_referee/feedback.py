@@ -37,6 +37,10 @@ def _milliseconds(nanoseconds: int) -> str:
     return f"{nanoseconds / 1e6:.4g} ms"
 
 
+def _short(figure: float | str | None) -> str:
+    return f"{figure:.3g}" if isinstance(figure, float) else str(figure)
+
+
 def _axes(workload: dict[str, Any]) -> str:
     return ", ".join(f"{axis}={value}" for axis, value in workload["axes"].items()) or workload["id"]
 
@@ -53,7 +57,8 @@ def _workload_lines(record: Record, workload: dict[str, Any]) -> list[str]:
     elif correctness is not None and workload["status"] == "incorrect_numerical":
         good = correctness["matchedRatio"]
         line += (
-            f", {good:.2%} of the elements are right, max error {correctness['maxAbs']}, rms {correctness['rmsRel']}"
+            f", {good:.2%} of the elements are right, max error {_short(correctness['maxAbs'])},"
+            f" rms {_short(correctness['rmsRel'])}"
         )
     lines = [line]
     for bad in correctness["bad"] if correctness is not None else ():

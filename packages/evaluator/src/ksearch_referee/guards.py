@@ -24,6 +24,8 @@ _GRAVE_NS = 50_000
 _GRAVE_RATIO = 0.1
 _REFUSED_NS = 1_000_000
 _MAX_PREPARE_NS = 2_000_000
+_WAITED_NS = 1_000_000
+_BUSY_SHARE = 0.2
 
 
 def _median(values_ns: Sequence[int]) -> float:
@@ -142,6 +144,17 @@ def check_preparation(kernel: Sequence[Call], idle: Sequence[Call]) -> None:
     extra_ns = _median([c.prepare_cpu_ns for c in kernel]) - _median([c.prepare_cpu_ns for c in idle])
     if extra_ns > _MAX_PREPARE_NS:
         raise rejected("X05", f"{extra_ns:.0f} ns of CPU time a call were used while the arguments were bound")
+
+
+def check_host(calls: Sequence[Call]) -> Guard | None:
+    """Note a host that was busy with other things (K03): its figures are worth less.
+
+    `calls` are the reference's and the idle ones. On a quiet host they wait about 0.1 ms for a CPU, to be let go and stopped.
+    """
+    waited = sum(c.claimed_ns + c.gap_ns - c.cpu_ns > _WAITED_NS for c in calls) / len(calls)
+    if waited < _BUSY_SHARE:
+        return None
+    return Guard("K03", "warn", f"the host was busy: {waited:.0%} of the reference's calls waited for a CPU")
 
 
 def check_sleep(wakings: int) -> None:
