@@ -149,7 +149,7 @@ def check_preparation(kernel: Sequence[Call], idle: Sequence[Call]) -> None:
 def check_host(calls: Sequence[Call]) -> Guard | None:
     """Note a host that was busy with other things (K03): its figures are worth less.
 
-    `calls` are the reference's and the idle ones. On a quiet host they wait about 0.1 ms for a CPU, to be let go and stopped.
+    `calls` are the reference's and the idle ones. On a quiet host they wait 0.1 ms for a CPU, to be let go and stopped.
     """
     waited = sum(c.claimed_ns + c.gap_ns - c.cpu_ns > _WAITED_NS for c in calls) / len(calls)
     if waited < _BUSY_SHARE:
