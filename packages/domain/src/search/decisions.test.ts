@@ -1,100 +1,15 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Log, looseDocument, looseNode, sampleOptions } from "../../test/samples.ts";
-import { confirm } from "../../test/simulator.ts";
-import type { KernelId } from "../kernel.ts";
+import { type Log, looseDocument, looseNode } from "../../test/samples.ts";
+import { attempt, judge, lane, nodeOf, open, started, take, work } from "../../test/steps.ts";
 import { readDocument } from "../tree/document.ts";
 import type { TreeEdit } from "../tree/edits.ts";
 import { frontier } from "../tree/node.ts";
-import { seedsOf } from "../tree/seeds.ts";
-import {
-  afterAttempt,
-  beginExecution,
-  claim,
-  closeRound,
-  finalists,
-  nextDuel,
-  openRound,
-  startAttempt,
-  stopped,
-} from "./decisions.ts";
-import type { AttemptStatus, RunEvent } from "./events.ts";
+import { afterAttempt, beginExecution, claim, closeRound, openRound, startAttempt, stopped } from "./decisions.ts";
+import type { RunEvent } from "./events.ts";
 import { lanesPolicy, value } from "./lanes.ts";
 import type { RunOptions } from "./options.ts";
 import { stopReason } from "./policy.ts";
-import { rngFor } from "./rng.ts";
 
-/** A run in its first round with the nodes of `ideas` below the root: name and score, or a whole node. */
-function started(ideas: (string | object)[], changes: Partial<RunOptions> = {}): Log {
-  const log = new Log(sampleOptions(changes));
-  const nodes = ideas.map((idea, index) =>
-    typeof idea === "string"
-      ? looseNode(idea, "root", { action: { title: idea, score_0_to_1: 0.9 - index / 10, difficulty_1_to_5: 1 } })
-      : idea,
-  );
-  const tree = readDocument(looseDocument(nodes))?.tree;
-  if (!tree) throw new Error("no tree");
-  log.append(
-    { type: "execution.started", epoch: 1, lanes: 2 },
-    {
-      type: "tree.initialised",
-      call: "init1",
-      kernelSummary: "",
-      openQuestions: [],
-      rootId: "root",
-      rootNotes: "",
-      nodes: seedsOf(tree),
-      repairs: [],
-    },
-    { type: "round.opened", round: 1 },
-  );
-  return log;
-}
-
-const lane = (number: number, changes: { epoch?: number; round?: number; left?: number } = {}) => ({
-  lane: number,
-  epoch: 1,
-  round: 1,
-  left: 5,
-  ...changes,
-});
-const take = (log: Log, number: number, changes = {}) => {
-  const { events, result } = claim(log.state, lane(number, changes));
-  log.append(...events);
-  return result;
-};
-/** Opens a cycle for a lane and returns its name. */
-const work = (log: Log, number: number): string => {
-  const claimed = take(log, number);
-  if (claimed.next !== "work") throw new Error(`lane ${number} got ${claimed.next}`);
-  return claimed.cycle;
-};
-const open = (log: Log, cycle: string): number | null => {
-  const { events, result } = startAttempt(log.state, cycle);
-  log.append(...events);
-  return result?.attempt ?? null;
-};
-/** Judges an attempt: a number is a passing score, a word a status. */
-const judge = (
-  log: Log,
-  attempt: number,
-  outcome: number | Exclude<AttemptStatus, "passed">,
-  kernelId: KernelId | null = `ker_${attempt}`,
-): void => {
-  const score = typeof outcome === "number" ? { value: outcome, low: outcome, high: outcome } : null;
-  const status = typeof outcome === "number" ? "passed" : outcome;
-  log.append(
-    { type: "attempt.drafted", attempt, kernelId, sameAs: null },
-    { type: "attempt.judged", attempt, status, score, callNs: null, message: `it was ${status}` },
-  );
-};
-const attempt = (log: Log, cycle: string, outcome: Parameters<typeof judge>[2]): string => {
-  judge(log, open(log, cycle) ?? 0, outcome);
-  const { events, result } = afterAttempt(log.state, cycle);
-  log.append(...events);
-  return result;
-};
-const nodeOf = (log: Log, id: string) => log.state.tree.nodes.get(id);
 const edited = (purpose: "propose" | "refine", edits: TreeEdit[], nodeId: string | null = null): RunEvent => ({
   type: "tree.edited",
   call: "c",
@@ -483,102 +398,4 @@ test.each(["succeeded", "failed", "canceled"] as const)("a run that has %s is no
   const log = started(["a"]);
   log.append({ type: "run.finished", status, reason: "" });
   expect(() => beginExecution(log.state, 1)).toThrow(expect.objectContaining({ who: "caller", code: "run.finished" }));
-});
-
-/** A run whose attempts passed with these scores. */
-const scored = (scores: number[], confirmTop = 3): Log => {
-  const log = started(["a"], { attemptsPerNode: { base: 50, max: 50 }, confirmTop, budgetAttempts: 100 });
-  if (scores.length === 0) return log;
-  const cycle = work(log, 1);
-  for (const score of scores) attempt(log, cycle, score);
-  return log;
-};
-const duel = (log: Log, winner: KernelId | null): void => {
-  const next = nextDuel(log.state);
-  if (next === null) throw new Error("no duel is due");
-  log.append({
-    type: "duel.judged",
-    ...next,
-    status: winner === next.kernelId ? "passed" : "timeout",
-    score: null,
-    ratio: null,
-    winner,
-    message: "",
-  });
-};
-
-test("the finalists are the best kernels, each once, the seed among them", () => {
-  const log = scored([1, 3, 2]);
-  log.append({
-    type: "seed.judged",
-    kernelId: "ker_seed",
-    status: "passed",
-    score: { value: 2.5, low: 2, high: 3 },
-    message: "",
-  });
-  expect(finalists(log.state)).toEqual(["ker_2", "ker_seed", "ker_3"]);
-});
-
-test("of kernels with equal scores the run's best leads the finalists", () => {
-  const log = started(["a"], { attemptsPerNode: { base: 9, max: 9 } });
-  const cycle = work(log, 1);
-  for (const id of ["ker_z", "ker_a"] as const) judge(log, open(log, cycle) ?? 0, 2, id);
-  expect([log.state.best?.kernelId, ...finalists(log.state)]).toEqual(["ker_z", "ker_z", "ker_a"]);
-});
-
-test("a seed that failed is no solution and no finalist", () => {
-  const log = scored([]);
-  log.append({ type: "seed.judged", kernelId: "ker_seed", status: "timeout", score: null, message: "" });
-  expect([finalists(log.state), log.state.best, nodeOf(log, "root")?.solution]).toEqual([[], null, null]);
-});
-
-test("without a kernel there is no duel", () => expect(nextDuel(scored([]).state)).toBeNull());
-
-test("a lone kernel is confirmed alone, and falls if it fails", () => {
-  const log = scored([2]);
-  expect(nextDuel(log.state)).toEqual({ kernelId: "ker_1", rivalId: null });
-  duel(log, null);
-  expect(nextDuel(log.state)).toBeNull();
-  expect(log.state.duels.at(-1)?.winner).toBeNull();
-});
-
-test("a leader that stands meets each rival in turn", () => {
-  const log = scored([3, 2, 1]);
-  expect(nextDuel(log.state)).toEqual({ kernelId: "ker_1", rivalId: "ker_2" });
-  duel(log, "ker_1");
-  expect(nextDuel(log.state)).toEqual({ kernelId: "ker_1", rivalId: "ker_3" });
-  duel(log, "ker_1");
-  expect(nextDuel(log.state)).toBeNull();
-});
-
-test("a rival that wins must itself be judged before it is the best", () => {
-  const log = scored([3, 2]);
-  duel(log, "ker_2");
-  expect(nextDuel(log.state)).toEqual({ kernelId: "ker_2", rivalId: null });
-  duel(log, "ker_2");
-  expect(nextDuel(log.state)).toBeNull();
-});
-
-test("when both of a duel fail the next one leads", () => {
-  const log = scored([3, 2, 1]);
-  duel(log, null);
-  expect(nextDuel(log.state)).toEqual({ kernelId: "ker_3", rivalId: null });
-});
-
-test("the confirmation ends, and whoever stands was judged last, whatever the dice", () => {
-  fc.assert(
-    fc.property(
-      fc.array(fc.double({ min: 0.1, max: 9, noNaN: true }), { maxLength: 12 }),
-      fc.integer({ min: 1, max: 10 }),
-      fc.nat(),
-      (scores, top, seed) => {
-        const log = scored(scores, top);
-        const duels = confirm(log, rngFor(seed, "duels"));
-        expect(duels, "three times confirmTop may fail, then confirmTop stand").toBeLessThanOrEqual(5 * top);
-        const last = log.state.duels.at(-1);
-        expect(log.state.confirmed).toBe(last?.winner ?? null);
-        if (last?.winner) expect(last.winner).toBe(last.kernelId);
-      },
-    ),
-  );
 });
