@@ -1,6 +1,5 @@
-import { AppError } from "@ksearch/domain";
+import { AppError, complaints } from "@ksearch/domain";
 import { z } from "zod";
-import { complaints } from "./text.ts";
 
 /** Which model answers a run, kept beside it (without any key), so that `resume` asks the same one. */
 export const ModelChoice = z.discriminatedUnion("kind", [

@@ -1,9 +1,9 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { AppError, Definition, Problem, Workload } from "@ksearch/domain";
+import { AppError, complaints, Definition, Problem, Workload } from "@ksearch/domain";
 import { distance } from "fastest-levenshtein";
 import { z } from "zod";
-import { complaints, readJson, readText } from "./text.ts";
+import { readJson, readText } from "./text.ts";
 
 const Trace = z.object({ workload: Workload });
 

@@ -1,10 +1,9 @@
 import { execFile } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { promisify } from "node:util";
-import { AppError, messageOf, parseJson } from "@ksearch/domain";
+import { AppError, complaints, messageOf, parseJson } from "@ksearch/domain";
 import { z } from "zod";
 import { refereeEnv } from "./local.ts";
-import { complaints } from "./text.ts";
 
 /** What `ksearch_referee doctor` tells of this machine, as far as a search needs it. */
 const Doctor = z.looseObject({

@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import { AppError, messageOf } from "@ksearch/domain";
-import type { z } from "zod";
 
 /** Largest file that a command reads, bytes. */
 const largest = 8 * 1024 * 1024;
@@ -29,10 +28,3 @@ export function readJson(path: string, what: string): unknown {
     throw new AppError("caller", "file.json", `the ${what} ${path} is not JSON: ${messageOf(error)}`, { cause: error });
   }
 }
-
-/** What is wrong with a value, in one line: the place and the complaint, of the first three. */
-export const complaints = (error: z.ZodError): string =>
-  error.issues
-    .slice(0, 3)
-    .map(({ path, message }) => (path.length === 0 ? message : `${path.join(".")}: ${message}`))
-    .join("; ");

@@ -1,3 +1,5 @@
+import type { z } from "zod";
+
 /**
  * Every error that ksearch throws on purpose says who has to act on it.
  * `caller`: whoever typed the command or sent the request. `retry`: nobody, trying again may help.
@@ -22,3 +24,10 @@ export const messageOf = (error: unknown): string => (error instanceof Error ? e
 /** Any thrown value as an AppError; what is not one of ours is a defect that an operator must see. */
 export const asAppError = (error: unknown): AppError =>
   error instanceof AppError ? error : new AppError("operator", "internal", messageOf(error), { cause: error });
+
+/** What is wrong with a value, in one line: the place and the complaint, of the first three. */
+export const complaints = (error: z.ZodError): string =>
+  error.issues
+    .slice(0, 3)
+    .map(({ path, message }) => (path.length === 0 ? message : `${path.join(".")}: ${message}`))
+    .join("; ");

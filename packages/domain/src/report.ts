@@ -2,7 +2,7 @@ import type { KernelId } from "./kernel.ts";
 import type { Problem } from "./problem.ts";
 import { attemptLine } from "./prompts/view.ts";
 import type { Verdict } from "./referee/verdict.ts";
-import { confirmationsOf, duelMargin, standing } from "./search/standing.ts";
+import { confirmedScores, duelMargin, standing } from "./search/standing.ts";
 import type { Duel, RunState } from "./search/state.ts";
 import { curve } from "./search/summary.ts";
 import { childrenOf, type TreeNode } from "./tree/node.ts";
@@ -47,7 +47,7 @@ export function reportMarkdown(state: RunState, problem: Problem, confirmation: 
 }
 
 function confirmedWords(state: RunState, kernelId: KernelId): string {
-  const scores = confirmationsOf(state, kernelId).flatMap(({ score }) => (score ? [score.value.toFixed(2)] : []));
+  const scores = confirmedScores(state, kernelId).map((score) => score.toFixed(2));
   const mean = scores.length === 1 ? "" : `, the geometric mean of ${scores.join(" and ")}`;
   return `confirmed on fresh secret seeds, timed interleaved with its rivals${mean}`;
 }

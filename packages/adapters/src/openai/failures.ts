@@ -1,4 +1,4 @@
-import { AppError, asAppError } from "@ksearch/domain";
+import { AppError, asAppError, complaints } from "@ksearch/domain";
 import { APIConnectionError, APIConnectionTimeoutError, APIError } from "openai";
 import { z } from "zod";
 import { isOutOfCredit, quoted, type Refusal, refusalIn } from "./refusal.ts";
@@ -33,14 +33,7 @@ export function failureOf(error: unknown, call: Call): AppError {
   if (error instanceof APIConnectionError) return unreachable(call, networkCode(error.cause));
   if (error instanceof APIError && error.status !== undefined) return refused(error.status, refusalOf(error), call);
   if (error instanceof SyntaxError) return rubbish(call, "no JSON");
-  if (error instanceof z.ZodError)
-    return rubbish(
-      call,
-      error.issues
-        .slice(0, 3)
-        .map(({ path, message }) => (path.length === 0 ? message : `${path.join(".")}: ${message}`))
-        .join("; "),
-    );
+  if (error instanceof z.ZodError) return rubbish(call, complaints(error));
   const code = networkCode(error);
   return code !== null && brokeOff.has(code) ? unreachable(call, code) : asAppError(error);
 }

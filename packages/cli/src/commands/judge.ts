@@ -1,5 +1,6 @@
 import {
   AppError,
+  complaints,
   type EvaluationRequest,
   entryFile,
   hardenedSettings,
@@ -13,7 +14,7 @@ import { z } from "zod";
 import { openReferee, refereePython } from "../local.ts";
 import { columns, micros, paint, print, printJson, times } from "../output.ts";
 import { loadProblem } from "../problems.ts";
-import { complaints, readJson, readText } from "../text.ts";
+import { readJson, readText } from "../text.ts";
 
 export type JudgeCommand = {
   problems: string;

@@ -121,7 +121,8 @@ export async function kernel(
       "attempt.unknown",
       `${state.runId} has ${state.attempts.length} attempts, no attempt '${command.attempt}'`,
     );
-  const id: KernelId | null = attempt ? attempt.kernelId : (standing(state)?.kernelId ?? null);
+  const best = attempt ? null : standing(state);
+  const id: KernelId | null = (attempt ?? best)?.kernelId ?? null;
   if (id === null)
     throw new AppError(
       "caller",
@@ -136,7 +137,6 @@ export async function kernel(
   if (command.json) return printJson({ kernelId: id, model, kernel: found, verdict });
   const comment = found.language === "python" ? "#" : "//";
   const label = state.options.recordedReplies ? `${comment} ${model}\n` : "";
-  const best = attempt ? null : standing(state);
   const score = best ? best.score : verdict?.status === "passed" ? (verdict.score?.value ?? null) : null;
   const figures =
     verdict?.status === "passed"

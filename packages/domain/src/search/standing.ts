@@ -1,5 +1,5 @@
 import type { KernelId } from "../kernel.ts";
-import type { Duel, RunState } from "./state.ts";
+import type { RunState } from "./state.ts";
 
 /** What a run has to show: the confirmed kernel, or until there is one the best of the search that nothing speaks against. */
 export type Standing = { kernelId: KernelId; score: number; confirmed: boolean };
@@ -23,9 +23,9 @@ export const refuted = (state: RunState): ReadonlySet<KernelId> =>
     state.duels.filter(({ status }) => status !== "passed" && status !== "infra_error").map(({ kernelId }) => kernelId),
   );
 
-/** The confirmations that a kernel passed. Each timed it in a process of its own. */
-export const confirmationsOf = (state: RunState, kernelId: KernelId): readonly Duel[] =>
-  state.duels.filter((duel) => duel.kernelId === kernelId && duel.score !== null);
+/** Scores of the confirmations that a kernel passed. Each timed it in a process of its own. */
+export const confirmedScores = (state: RunState, kernelId: KernelId): number[] =>
+  state.duels.flatMap((duel) => (duel.kernelId === kernelId && duel.score !== null ? [duel.score.value] : []));
 
 /** By how much, beyond the interval, a rival has to be faster in order to take over (docs/decisions/0003). */
 export const duelMargin = 0.05;
@@ -33,12 +33,13 @@ export const duelMargin = 0.05;
 /** Null: no kernel passed, or none of those that did held on fresh seeds. */
 export function standing(state: RunState): Standing | null {
   if (state.confirmed !== null) {
-    const scores = confirmationsOf(state, state.confirmed).flatMap(({ score }) => (score ? [score.value] : []));
+    const scores = confirmedScores(state, state.confirmed);
     const pooled = Math.exp(scores.reduce((sum, score) => sum + Math.log(score), 0) / scores.length);
     return { kernelId: state.confirmed, score: pooled, confirmed: true };
   }
   if (state.confirmDone) return null;
   const out = refuted(state);
-  const best = ranked(state).find(({ kernelId }) => !out.has(kernelId));
-  return best ? { ...best, confirmed: false } : null;
+  // While nothing speaks against the fold's own best, nobody has to rank all attempts for it.
+  const best = out.size === 0 ? state.best : ranked(state).find(({ kernelId }) => !out.has(kernelId));
+  return best ? { kernelId: best.kernelId, score: best.score, confirmed: false } : null;
 }

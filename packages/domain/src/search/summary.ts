@@ -20,17 +20,20 @@ export const RunSummary = z.strictObject({
 });
 export type RunSummary = z.infer<typeof RunSummary>;
 
-export const summarise = (state: RunState, iso: (ms: number) => string): RunSummary => ({
-  id: state.runId,
-  problem: state.problem,
-  status: state.status,
-  attempts: state.judged,
-  bestScore: standing(state)?.score ?? null,
-  speedup: standing(state)?.score ?? null,
-  costMicroUsd: state.spentMicroUsd,
-  startedAt: iso(state.startedAtMs),
-  endedAt: state.endedAtMs === null ? null : iso(state.endedAtMs),
-});
+export function summarise(state: RunState, iso: (ms: number) => string): RunSummary {
+  const score = standing(state)?.score ?? null;
+  return {
+    id: state.runId,
+    problem: state.problem,
+    status: state.status,
+    attempts: state.judged,
+    bestScore: score,
+    speedup: score,
+    costMicroUsd: state.spentMicroUsd,
+    startedAt: iso(state.startedAtMs),
+    endedAt: state.endedAtMs === null ? null : iso(state.endedAtMs),
+  };
+}
 
 /** Attempts in the order in which they were judged, with the best score after each: the curve of a run. */
 export function curve(state: RunState): { attempt: number; score: number | null; best: number | null; atMs: number }[] {

@@ -139,7 +139,7 @@ class Runner:
         self._total = total
         self._exit: str | None = None
         self._process = self._start(limits)
-        self._pidfd = os.pidfd_open(self._process.pid)
+        self._pidfd = os.pidfd_open(self.pid)
         self._reader = FrameReader(self._channel, self._pidfd)
 
     def _start(self, limits: Limits) -> subprocess.Popen[bytes]:
@@ -229,10 +229,10 @@ class Runner:
             KernelFailure: not all of it can be read (`runtime_error`), or it is not the worker's own (`rejected`).
         """
         try:
-            with _watchdog().over(self._process.pid, _READ_TIMEOUT_S):
-                if is_shared(self._process.pid, address, nbytes):
+            with _watchdog().over(self.pid, _READ_TIMEOUT_S):
+                if is_shared(self.pid, address, nbytes):
                     raise rejected("X10", f"the {self.role} returned memory that is shared or belongs to a file")
-                return read_memory(self._process.pid, address, nbytes)
+                return read_memory(self.pid, address, nbytes)
         except OSError as error:
             message = f"{nbytes} bytes that the {self.role} returned cannot be read: process_vm_readv: {error.strerror}"
             raise KernelFailure("runtime_error", message) from None
@@ -245,7 +245,7 @@ class Runner:
     @property
     def threads(self) -> list[int]:
         """Ids of the threads of the worker process."""
-        return [int(name) for name in os.listdir(f"/proc/{self._process.pid}/task")]  # noqa: PTH208 - before a call
+        return [int(name) for name in os.listdir(f"/proc/{self.pid}/task")]  # noqa: PTH208 - before a call
 
     def log(self) -> tuple[str, bool]:
         """Return what the worker printed, cut to `limits.logBytes`, and whether something was cut."""
@@ -274,7 +274,7 @@ class Runner:
 
     def _signal_group(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+            os.killpg(self.pid, number)
 
     def _wake_apart(self, cpu_ns: int) -> int:
         """Let the threads of a pool wake up on a CPU each and fall asleep again.
@@ -311,9 +311,9 @@ class Runner:
         Raises:
             KernelFailure: `rejected`; it goes on running.
         """
-        with _watchdog().over(self._process.pid, _STOP_TIMEOUT_S) as ended:
+        with _watchdog().over(self.pid, _STOP_TIMEOUT_S) as ended:
             self._signal_group(signal.SIGSTOP)
-            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         if ended:
             self.close()
             raise rejected("X16", f"the process of the {self.role} does not stand still")
@@ -321,7 +321,7 @@ class Runner:
     def _cpu_ns(self) -> int:
         """CPU time of the worker, all threads: the clock that `clock_getcpuclockid(3)` names; 0 once it is gone."""
         try:
-            return time.clock_gettime_ns((~self._process.pid << 3) | 2)
+            return time.clock_gettime_ns((~self.pid << 3) | 2)
         except OSError:
             return 0
 

@@ -76,7 +76,10 @@ class TimingSettings(TypedDict):
 
 
 class Limits(TypedDict):
-    """Upper bounds; `memoryMb` (MiB of address space, beside a pool of one thread a CPU) holds for each worker."""
+    """Upper bounds; `memoryMb` (MiB of address space, beside a pool of one thread a CPU) holds for each worker.
+
+    `processes` is not enforced yet: a worker starts none at all.
+    """
 
     buildMs: int
     workloadMs: int

@@ -19,10 +19,10 @@ _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 1 << 1, 1 << 2, 1 << 3
 _CHANGES = sum(1 << bit for bit in range(4, 13))  # remove and make: files, folders, links, sockets, devices
 _REFER, _TRUNCATE = 1 << 13, 1 << 14  # from versions 2 and 3
 _BIND_TCP, _CONNECT_TCP = 1, 1 << 1  # from version 4
+_IOCTL_DEVICE = 1 << 15  # from version 5
 _SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1, 1 << 1  # from version 6
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _FILE_RIGHTS = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
-_IOCTL_DEVICE = 1 << 15  # from version 5
 _SYSTEM_FOLDERS = ("/usr", "/lib", "/lib64", "/bin", "/opt", "/etc", "/sys")
 # Of /proc what concerns the host or oneself: not how long others have run.
 _FACTS = ("/proc/self", "/proc/sys", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/filesystems")
