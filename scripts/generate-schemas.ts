@@ -1,10 +1,15 @@
 /** Writes the JSON Schemas that the Python referee checks against, from the domain's zod schemas. `--check` only compares. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { EvaluationRequest, Verdict } from "@ksearch/domain";
+import { EvaluationRequest, Examination, ExaminationRequest, Verdict } from "@ksearch/domain";
 import { z } from "zod";
 
 const folder = new URL("../packages/evaluator/src/ksearch_referee/schemas/", import.meta.url);
-const documents = { "request.schema.json": EvaluationRequest, "result.schema.json": Verdict };
+const documents = {
+  "request.schema.json": EvaluationRequest,
+  "result.schema.json": Verdict,
+  "examine.schema.json": ExaminationRequest,
+  "examined.schema.json": Examination,
+};
 const check = process.argv.includes("--check");
 mkdirSync(folder, { recursive: true });
 for (const [name, schema] of Object.entries(documents)) {

@@ -151,7 +151,7 @@ const queueGraceMs = 600_000;
 
 export const openReferee = (python: string): Referee =>
   subprocessReferee({
-    command: [python, "-I", "-m", "ksearch_referee", "judge", "-", "--with-parent"],
+    command: [python, "-I", "-m", "ksearch_referee"],
     env: refereeEnv(),
     graceMs: queueGraceMs,
     // One is timed while the others build and check; more would only queue for the device.

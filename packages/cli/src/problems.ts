@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { AppError, complaints, Definition, Problem, Workload } from "@ksearch/domain";
+import { AppError, complaints, Definition, FlashInferProblem, Workload } from "@ksearch/domain";
 import { distance } from "fastest-levenshtein";
 import { z } from "zod";
 import { readJson, readText } from "./text.ts";
@@ -33,7 +33,7 @@ export function listProblems(root: string): Listed[] {
 }
 
 /** Reads a problem by name. AppError `caller`: unknown (with the nearest names), or not what the schema says (with the place). */
-export function loadProblem(root: string, name: string): Problem {
+export function loadProblem(root: string, name: string): FlashInferProblem {
   const known = listProblems(root);
   const listed = known.find((problem) => problem.name === name);
   if (!listed)
@@ -61,7 +61,7 @@ export function loadProblem(root: string, name: string): Problem {
     if (!trace.success) throw invalid(`${listed.workloadsPath}, line ${index + 1}`, trace.error);
     return trace.data.workload;
   });
-  const problem = Problem.safeParse({ format: "flashinfer", definition: definition.data, workloads });
+  const problem = FlashInferProblem.safeParse({ format: "flashinfer", definition: definition.data, workloads });
   if (!problem.success) throw invalid(listed.definitionPath, problem.error);
   return problem.data;
 }

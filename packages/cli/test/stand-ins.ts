@@ -289,7 +289,7 @@ function judge({ requestId, kernel, incumbent }) {
     ? { status: "compile_error", phase: "build", message: "the kernel names no score" }
     : { status: "passed", phase: "done", score: { name: "geomean_speedup", ...between(score) }, aggregate: {
         geomeanSpeedup: score, meanSpeedup: score, geomeanCallNs: Math.round(1e6 / score), geomeanReferenceNs: 1000000,
-        vsIncumbent: incumbent ? between(score / scoreOf(incumbent)) : null } };
+        geomeanVsBaseline: null, meanVsBaseline: null, vsIncumbent: incumbent ? between(score / scoreOf(incumbent)) : null } };
   log("start");
   setTimeout(() => {
     log("end");

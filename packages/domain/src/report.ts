@@ -1,5 +1,5 @@
 import type { KernelId } from "./kernel.ts";
-import type { Problem } from "./problem.ts";
+import { type Problem, problemName, workloadsOf } from "./problem.ts";
 import { attemptLine } from "./prompts/view.ts";
 import type { Verdict } from "./referee/verdict.ts";
 import { confirmedScores, duelMargin, standing } from "./search/standing.ts";
@@ -12,13 +12,13 @@ export function reportMarkdown(state: RunState, problem: Problem, confirmation: 
   const { options } = state;
   const best = standing(state);
   return [
-    `# ${problem.definition.name}`,
+    `# ${problemName(problem)}`,
     options.recordedReplies
       ? `> **Recorded replies.** The model's words were replayed from a transcript (${options.modelLabel}). Everything else is real: the compiler, the referee, every time below was measured on this machine. Figures inside the model's own words (notes, forecasts) are those of the machine of the recording.`
       : `Model: ${options.modelLabel}.`,
     best === null
       ? `No kernel ${state.best === null ? "passed" : "held on fresh seeds"}. The attempts below say why.`
-      : `**${best.score.toFixed(2)} times the reference's speed**, the geometric mean over ${problem.workloads.length} workloads, ${best.confirmed ? confirmedWords(state, best.kernelId) : "as measured in the search, not confirmed"}.`,
+      : `**${best.score.toFixed(2)} times the reference's speed**, the geometric mean over ${workloadsOf(problem).filter(({ timed }) => timed).length} workloads, ${best.confirmed ? confirmedWords(state, best.kernelId) : "as measured in the search, not confirmed"}.`,
     table([
       ["run", state.runId],
       [
@@ -39,7 +39,7 @@ export function reportMarkdown(state: RunState, problem: Problem, confirmation: 
     `## Best score over attempts\n\n\`\`\`\n${plot(state)}\n\`\`\``,
     `## World model\n\n${state.tree.kernelSummary}\n\n\`\`\`\n${treeLines(state).join("\n")}\n\`\`\``,
     `## Attempts\n\n${state.attempts.map((attempt) => `- \`${attempt.nodeId}\` ${attemptLine(attempt)}`).join("\n")}`,
-    `## Reproduce\n\n\`npx ksearch judge ${problem.definition.name} solution.json\` times this kernel on your machine; \`npx ksearch show ${state.runId}\` reads the whole log.`,
+    `## Reproduce\n\n\`npx ksearch judge ${problemName(problem)} solution.json\` times this kernel on your machine; \`npx ksearch show ${state.runId}\` reads the whole log.`,
   ]
     .filter((part) => part !== "")
     .join("\n\n")

@@ -1,16 +1,16 @@
 import {
   apply,
+  type FlashInferProblem,
   hardenedSettings,
   type Kernel,
   type LoggedEvent,
-  type Problem,
   type RunEvent,
   type RunOptions,
   type RunState,
 } from "../src/index.ts";
 
 /** y = x · scale on batches of rows: the smallest problem with a constant axis, a varying one and a scalar. */
-export const sampleProblem = (): Problem => ({
+export const sampleProblem = (): FlashInferProblem => ({
   format: "flashinfer",
   definition: {
     name: "scale_rows",

@@ -33,6 +33,10 @@ SETTINGS: dict[str, Any] = {
     },
     "timing": {"warmup": 1, "iterations": 6, "inputs": "fresh", "flushCache": True, "statistic": "median"},
     "aggregate": "geomean_speedup",
+    "baselineNs": None,
+    "isolateWorkloads": False,
+    "parallelWorkloads": 1,
+    "feedbackOrder": "first",
     "limits": {
         "buildMs": 60_000,
         "workloadMs": 20_000,

@@ -4,6 +4,7 @@ import {
   type Kernel,
   type Problem,
   problemDigest,
+  problemName,
   type RunEvent,
   type RunOptions,
   type RunState,
@@ -25,7 +26,7 @@ export async function createRun(deps: RunDeps, { runId, problem, options, seed }
   const event: RunEvent = {
     type: "run.created",
     runId,
-    problem: problem.definition.name,
+    problem: problemName(problem),
     problemDigest: problemDigest(problem),
     options,
     seedKernelId: seed === null ? null : await saveKernel(deps.blobs, runId, seed),

@@ -7,9 +7,9 @@ import { openDatabase, sqliteEvents, sqliteMoney, sqliteRuns } from "@ksearch/ad
 import {
   AppError,
   type EvaluationRequest,
+  type FlashInferProblem,
   hardenedSettings,
   type Kernel,
-  type Problem,
   problemDigest,
   type RunEvent,
   type RunOptions,
@@ -30,7 +30,7 @@ import {
 } from "../src/index.ts";
 
 /** A small problem; the fakes never run it. */
-export const problem: Problem = {
+export const problem: FlashInferProblem = {
   format: "flashinfer",
   definition: {
     name: "vector_scale",
@@ -156,6 +156,7 @@ export function fakeReferee(
     },
     collect: async () => "running",
     cancel: async () => undefined,
+    examine: () => Promise.reject(new Error("this referee examines nothing")),
     price: () => 0,
   };
 }
@@ -178,6 +179,8 @@ export const verdictFor = (request: EvaluationRequest): Verdict => {
       meanSpeedup: score,
       geomeanCallNs: Math.round(1e6 / score),
       geomeanReferenceNs: 1_000_000,
+      geomeanVsBaseline: null,
+      meanVsBaseline: null,
       vsIncumbent: ratio,
     },
   };
@@ -241,6 +244,7 @@ export function ticketReferee(polls: number, judge: (request: EvaluationRequest)
     cancel: async (ticket) => {
       canceled.push(ticket);
     },
+    examine: () => Promise.reject(new Error("this referee examines nothing")),
     price: () => 0,
   };
   return { ...referee, tickets, canceled };

@@ -1,11 +1,18 @@
 import { spawn } from "node:child_process";
-import { AppError, type EvaluationRequest, parseJson, Verdict } from "@ksearch/domain";
+import {
+  AppError,
+  type EvaluationRequest,
+  Examination,
+  type ExaminationRequest,
+  parseJson,
+  Verdict,
+} from "@ksearch/domain";
 import type { Referee } from "@ksearch/ports";
 import pLimit from "p-limit";
 import { z } from "zod";
 
 export type SubprocessSettings = {
-  /** The referee's command, e.g. `[".venv/bin/python", "-I", "-m", "ksearch_referee", "judge", "-"]`. */
+  /** The referee's command without its door, e.g. `[".venv/bin/python", "-I", "-m", "ksearch_referee"]`. */
   command: readonly [string, ...string[]];
   /** The whole environment of the referee: no secret of ours belongs there. */
   env: Readonly<Record<string, string>>;
@@ -26,19 +33,26 @@ const Refused = z.object({ error: z.object({ code: z.string(), message: z.string
  */
 export function subprocessReferee({ command, env, graceMs, atOnce }: SubprocessSettings): Referee {
   const admitted = pLimit(atOnce);
-  return {
-    async submit(request) {
-      const { code, signal, stdout, stderr, timedOut } = await admitted(() =>
-        runOnce(command, env, JSON.stringify(request), request.settings.limits.totalMs + graceMs),
+  /** One request through one door of the referee. */
+  async function ask<A extends { requestId: string }>(
+    door: "judge" | "examine",
+    request: EvaluationRequest | ExaminationRequest,
+    schema: z.ZodType<A>,
+  ): Promise<A> {
+    const timeoutMs = request.settings.limits.totalMs + graceMs;
+    const whole = [...command, door, "-", "--with-parent"] as const;
+    const outcome = await admitted(() => runOnce(whole, env, JSON.stringify(request), timeoutMs));
+    if (outcome.timedOut)
+      throw new AppError(
+        "retry",
+        "referee.timeout",
+        `the referee did not answer within ${timeoutMs} ms and was killed`,
       );
-      if (timedOut)
-        throw new AppError(
-          "retry",
-          "referee.timeout",
-          `the referee did not answer within ${request.settings.limits.totalMs + graceMs} ms and was killed`,
-        );
-      return { verdict: readVerdict(request, stdout, { code, signal, stderr }) };
-    },
+    return readAnswer(request.requestId, schema, outcome);
+  }
+  return {
+    submit: async (request) => ({ verdict: await ask("judge", request, Verdict) }),
+    examine: (request) => ask("examine", request, Examination),
     async collect(ticket) {
       throw new AppError(
         "operator",
@@ -55,11 +69,11 @@ export function subprocessReferee({ command, env, graceMs, atOnce }: SubprocessS
 
 type Outcome = { code: number | null; signal: string | null; stdout: string; stderr: string; timedOut: boolean };
 
-function readVerdict(
-  request: EvaluationRequest,
-  stdout: string,
-  { code, signal, stderr }: Pick<Outcome, "code" | "signal" | "stderr">,
-): Verdict {
+function readAnswer<A extends { requestId: string }>(
+  requestId: string,
+  schema: z.ZodType<A>,
+  { code, signal, stdout, stderr }: Outcome,
+): A {
   const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
   const json = parseJson(stdout);
   const refused = Refused.safeParse(json);
@@ -69,23 +83,23 @@ function readVerdict(
       "referee.request",
       `the referee refused the request: ${refused.data.error.message} (at ${refused.data.error.path})`,
     );
-  const verdict = Verdict.safeParse(json);
-  if (!verdict.success) {
+  const answer = schema.safeParse(json);
+  if (!answer.success) {
     const tail = stderr.trim().split("\n").at(-1)?.slice(0, 300) ?? "";
-    const what = json === undefined ? "no JSON" : z.prettifyError(verdict.error).split("\n", 2).join(" ");
+    const what = json === undefined ? "no JSON" : z.prettifyError(answer.error).split("\n", 2).join(" ");
     throw new AppError(
       "retry",
       "referee.rubbish",
       `the referee ended with ${how} and answered ${what}${tail === "" ? "" : `; it said: ${tail}`}`,
     );
   }
-  if (verdict.data.requestId !== request.requestId)
+  if (answer.data.requestId !== requestId)
     throw new AppError(
       "retry",
       "referee.rubbish",
-      `the referee answered request '${verdict.data.requestId}', not '${request.requestId}'`,
+      `the referee answered request '${answer.data.requestId}', not '${requestId}'`,
     );
-  return verdict.data;
+  return answer.data;
 }
 
 /** Runs a command with a text on stdin in a process group of its own, and kills the group at the deadline. */

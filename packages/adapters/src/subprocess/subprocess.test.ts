@@ -75,7 +75,7 @@ describe("the Python referee", () => {
   refereeContract(
     async () =>
       subprocessReferee({
-        command: [python, "-I", "-m", "ksearch_referee", "judge", "-"],
+        command: [python, "-I", "-m", "ksearch_referee"],
         env,
         graceMs: 9_000,
         atOnce: 4,
@@ -86,7 +86,7 @@ describe("the Python referee", () => {
 
   test("a request that its contract does not know is for the operator, in its own words", async () => {
     const referee = subprocessReferee({
-      command: [python, "-I", "-m", "ksearch_referee", "judge", "-"],
+      command: [python, "-I", "-m", "ksearch_referee"],
       env,
       graceMs: 9_000,
       atOnce: 4,

@@ -8,6 +8,7 @@ import {
   kernelId,
   kernelOf,
   type Problem,
+  problemName,
   type Verdict,
 } from "@ksearch/domain";
 import { z } from "zod";
@@ -60,7 +61,7 @@ export async function judge(name: string, file: string, command: JudgeCommand): 
 }
 
 function readCandidate(file: string, problem: Problem): Kernel {
-  const definition = problem.definition.name;
+  const definition = problemName(problem);
   if (file.endsWith(".json")) {
     const solution = Solution.safeParse(readJson(file, "solution"));
     if (!solution.success) throw new AppError("caller", "solution.invalid", `${file}: ${complaints(solution.error)}`);

@@ -33,7 +33,7 @@ export function draftPrompt(problem: Problem, state: RunState, attempt: Attempt,
     task(attempt, pathTo(tree, attempt.nodeId).length <= 2),
   ];
   return {
-    system: [systemText(problem, options), answerFormat(problem.definition, options.language)].join("\n\n"),
+    system: [systemText(problem, options), answerFormat(problem, options.language)].join("\n\n"),
     user: parts.filter((part) => part !== "").join("\n\n"),
   };
 }

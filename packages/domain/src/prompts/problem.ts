@@ -1,5 +1,6 @@
 import type { Language } from "../kernel.ts";
-import { cPrototype, type Definition, type Problem, type TensorSpec } from "../problem.ts";
+import type { Problem } from "../problem.ts";
+import { cPrototype, type Definition, type FlashInferProblem, type TensorSpec } from "../problems/flashinfer.ts";
 import { entryFile, entrySymbol } from "../replies/code.ts";
 import type { RunOptions } from "../search/options.ts";
 
@@ -10,7 +11,22 @@ const tensorLine = (name: string, spec: TensorSpec): string =>
   `- ${name}: ${spec.shape === null ? "scalar" : `[${spec.shape.join(", ")}]`} ${spec.dtype}${spec.description ? `  (${spec.description})` : ""}`;
 
 /** The whole specification of a problem as a model reads it: maths, shapes, the sizes that are timed, the tolerance. */
-export function problemText({ definition, workloads }: Problem, options: RunOptions): string {
+export function problemText(problem: Problem, options: RunOptions): string {
+  switch (problem.format) {
+    case "flashinfer":
+      return definitionText(problem, options);
+    case "gpumode":
+      return [
+        `# Problem: ${problem.name}`,
+        problem.description,
+        ...problem.files.map(({ path, content }) => `## ${path}\n\`\`\`python\n${content.trim()}\n\`\`\``),
+      ].join("\n\n");
+    case "kernelbench":
+      return `# Problem: ${problem.name} (${problem.title})\n\n\`\`\`python\n${problem.source.trim()}\n\`\`\``;
+  }
+}
+
+function definitionText({ definition, workloads }: FlashInferProblem, options: RunOptions): string {
   const axes = Object.entries(definition.axes).map(
     ([name, axis]) =>
       `- ${name}: ${axis.type === "const" ? `always ${axis.value}` : "varies"}${axis.description ? `  (${axis.description})` : ""}`,
@@ -47,13 +63,15 @@ export function problemText({ definition, workloads }: Problem, options: RunOpti
 const section = (title: string, lines: string[]): string =>
   lines.length === 0 ? "" : `## ${title}\n${lines.join("\n")}`;
 
-const workloadLine = (workload: Problem["workloads"][number]): string =>
+const workloadLine = (workload: FlashInferProblem["workloads"][number]): string =>
   `- ${workload.uuid}: ${Object.entries(workload.axes)
     .map(([axis, size]) => `${axis}=${size}`)
     .join(", ")}`;
 
-/** How the answer must look and be called, for one language. One format, stated once. */
-export function answerFormat(definition: Definition, language: Language): string {
+/** How the answer must look and be called, for one format and language. Stated once. */
+export function answerFormat(problem: Problem, language: Language): string {
+  if (problem.format !== "flashinfer") return `# Answer format: ${language}`;
+  const { definition } = problem;
   const file = entryFile[language];
   const shape = `Answer with the complete code, every file whole, each in a block of its own:\n<file name="${file}">\n…\n</file>\nOther files may stand beside it in blocks of their own. Text outside the blocks is ignored.`;
   switch (language) {

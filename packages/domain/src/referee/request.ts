@@ -32,7 +32,16 @@ const Settings = z.strictObject({
     flushCache: z.boolean(),
     statistic: z.enum(["median", "mean"]),
   }),
-  aggregate: z.enum(["geomean_speedup", "mean_speedup"]),
+  /** What the score is: times the reference's speed, or times the baseline's where `baselineNs` gives one. */
+  aggregate: z.enum(["geomean_speedup", "mean_speedup", "geomean_vs_baseline", "mean_vs_baseline"]),
+  /** Time of one call of the baseline by workload, ns, taken on this very device; null: no baseline. */
+  baselineNs: z.record(z.string(), z.int().positive()).nullable(),
+  /** A worker of its own for every workload, so that no state of one reaches another. */
+  isolateWorkloads: z.boolean(),
+  /** Workloads that are checked at once; timing stays one after the other. */
+  parallelWorkloads: z.int().min(1).max(64),
+  /** Which failing workload the feedback tells first: the first in order, or any. */
+  feedbackOrder: z.enum(["first", "random"]),
   limits: z.strictObject({
     buildMs: z.int().positive(),
     workloadMs: z.int().positive(),
@@ -50,7 +59,10 @@ export const EvaluationSettings = Settings.refine(
   ({ profile, timing, correctness }) =>
     profile === "compat" || (timing.inputs === "fresh" && correctness.checkTimed === "all"),
   { error: "the profile 'hardened' needs fresh inputs, and every timed call checked", path: ["profile"] },
-);
+).refine(({ aggregate, baselineNs }) => !aggregate.endsWith("vs_baseline") || baselineNs !== null, {
+  error: "a score against the baseline needs the baseline's times",
+  path: ["aggregate"],
+});
 export type EvaluationSettings = z.infer<typeof EvaluationSettings>;
 
 /**
@@ -75,5 +87,9 @@ export const hardenedSettings: EvaluationSettings = {
   correctness: { trials: 2, rtol: 1e-2, atol: 1e-2, bound: "max", matchedRatio: 1, rmsRel: 1e-2, checkTimed: "all" },
   timing: { warmup: 3, iterations: 20, inputs: "fresh", flushCache: true, statistic: "median" },
   aggregate: "geomean_speedup",
+  baselineNs: null,
+  isolateWorkloads: false,
+  parallelWorkloads: 1,
+  feedbackOrder: "first",
   limits: { buildMs: 120_000, workloadMs: 60_000, totalMs: 300_000, logBytes: 262_144, memoryMb: 8_192, processes: 64 },
 };

@@ -45,7 +45,8 @@ export type VerdictStatus = z.infer<typeof VerdictStatus>;
 
 export const WorkloadVerdict = z.strictObject({
   id: z.string(),
-  axes: z.record(z.string(), z.int()),
+  /** Sizes, or the arguments of a GPU MODE case. */
+  axes: z.record(z.string(), z.union([z.number(), z.string(), z.boolean()])),
   status: z.enum(["passed", "not_run", ...failureStatuses]),
   correctness: Correctness.nullable(),
   /** What a caller waits for one call. */
@@ -118,7 +119,7 @@ export const Verdict = z.discriminatedUnion("status", [
     status: z.literal("passed"),
     score: z
       .strictObject({
-        name: z.enum(["geomean_speedup", "mean_speedup"]),
+        name: z.enum(["geomean_speedup", "mean_speedup", "geomean_vs_baseline", "mean_vs_baseline"]),
         value: z.number().positive(),
         /** 95 % bootstrap interval of the value over the timed calls. */
         low: z.number().positive(),
@@ -131,6 +132,9 @@ export const Verdict = z.discriminatedUnion("status", [
         meanSpeedup: z.number().positive(),
         geomeanCallNs: nanoseconds,
         geomeanReferenceNs: nanoseconds,
+        /** baseline ÷ candidate; null without a baseline. */
+        geomeanVsBaseline: z.number().positive().nullable(),
+        meanVsBaseline: z.number().positive().nullable(),
         /** incumbent ÷ candidate with its 95 % interval: above 1 the candidate is faster. */
         vsIncumbent: ratio.nullable(),
       })

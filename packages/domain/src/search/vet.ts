@@ -1,5 +1,5 @@
 import type { Kernel } from "../kernel.ts";
-import type { Problem } from "../problem.ts";
+import { type Problem, problemName } from "../problem.ts";
 import { entryFile, withoutComments } from "../replies/code.ts";
 
 /** Things that no honest kernel needs. A short list: the referee's own guards do the real work. */
@@ -18,8 +18,8 @@ const mostChars = 100_000;
  * the text does what no kernel needs. Null: nothing speaks against an evaluation.
  */
 export function vetKernel(kernel: Kernel, problem: Problem): string | null {
-  if (kernel.definition !== problem.definition.name)
-    return `the kernel is for '${kernel.definition}', not for '${problem.definition.name}'`;
+  if (kernel.definition !== problemName(problem))
+    return `the kernel is for '${kernel.definition}', not for '${problemName(problem)}'`;
   const [file] = kernel.entryPoint.split("::");
   if (!kernel.files.some((source) => source.path === file))
     return `the entry file '${file}' is not among the kernel's files`;

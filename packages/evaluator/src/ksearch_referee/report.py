@@ -68,6 +68,8 @@ def _scores(session: Session) -> dict[str, Any]:
         "meanSpeedup": sum(speedups) / len(speedups),
         "geomeanCallNs": max(1, round(geomean([point(k, statistic) for k in kernel]))),
         "geomeanReferenceNs": max(1, round(geomean([point(r, statistic) for r in reference]))),
+        "geomeanVsBaseline": None,
+        "meanVsBaseline": None,
         "vsIncumbent": versus,
     }
     return {"score": {"name": name, **score}, "aggregate": aggregate}

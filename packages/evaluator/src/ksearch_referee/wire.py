@@ -96,7 +96,11 @@ class Settings(TypedDict):
     mode: Literal["compile", "test", "benchmark"]
     correctness: CorrectnessSettings
     timing: TimingSettings
-    aggregate: Literal["geomean_speedup", "mean_speedup"]
+    aggregate: Literal["geomean_speedup", "mean_speedup", "geomean_vs_baseline", "mean_vs_baseline"]
+    baselineNs: dict[str, int] | None
+    isolateWorkloads: bool
+    parallelWorkloads: int
+    feedbackOrder: Literal["first", "random"]
     limits: Limits
 
 

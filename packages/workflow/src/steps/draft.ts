@@ -9,6 +9,7 @@ import {
   evaluateCall,
   isHalted,
   type KernelId,
+  problemName,
   type RunEvent,
   type RunState,
   readKernel,
@@ -87,7 +88,7 @@ export const vet = (deps: Deps): Step =>
     const problem = await loadProblem(deps.blobs, runId);
     const { language, device } = state.options;
     const read = readKernel(answer.text, {
-      definition: problem.definition.name,
+      definition: problemName(problem),
       language,
       targetHardware: device,
     });

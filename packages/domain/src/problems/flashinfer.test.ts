@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { sampleProblem } from "../test/samples.ts";
-import { cPrototype, Definition, Problem, problemDigest, variableAxes } from "./problem.ts";
+import { sampleProblem } from "../../test/samples.ts";
+import { Problem, problemDigest } from "../problem.ts";
+import { cPrototype, Definition, variableAxes } from "./flashinfer.ts";
 
 const complaint = (problem: object): string => Problem.safeParse(problem).error?.message ?? "accepted";
 const withDefinition = (change: object) => ({
@@ -67,7 +68,7 @@ test("the digest follows the content", () => {
   expect(problemDigest({ ...other, workloads: other.workloads.slice(1) })).not.toBe(problemDigest(sampleProblem()));
 });
 
-const folder = new URL("../../../problems/flashinfer/definitions/", import.meta.url);
+const folder = new URL("../../../../problems/flashinfer/definitions/", import.meta.url);
 const shipped = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".json"));
 test.each(shipped)("the shipped definition %s is accepted", (name) => {
   const definition = Definition.parse(JSON.parse(readFileSync(new URL(name, folder), "utf8")));
