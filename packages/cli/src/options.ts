@@ -92,6 +92,8 @@ export function runOptions(
 ): RunOptions {
   return RunOptionsSchema.parse({
     policy: "lanes",
+    stagnationWindow: 5,
+    maxDifficulty: null,
     lanes: flags.lanes,
     laneShare: 25,
     budgetAttempts: flags.budgetAttempts,

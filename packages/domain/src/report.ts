@@ -126,7 +126,8 @@ export function treeLines(state: RunState): string[] {
   const line = (node: TreeNode): string => {
     const isBest = node.solution !== null && node.solution.kernelId === starred?.kernelId;
     const confirmed = isBest && starred.confirmed ? ` in the search, ${starred.score.toFixed(2)}× confirmed` : "";
-    const score = node.solution ? `  ${node.solution.score.toFixed(2)}×${confirmed}` : "";
+    const measured = node.solution?.score?.toFixed(2).concat("×") ?? "imported";
+    const score = node.solution ? `  ${measured}${confirmed}` : "";
     const best = isBest ? "  ★ best" : "";
     const last = node.solution ? null : (state.attempts[(node.attempts.at(-1) ?? 0) - 1]?.status ?? null);
     const tried =

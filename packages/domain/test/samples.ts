@@ -45,6 +45,8 @@ export const sampleKernel = (content = 'extern "C" void run() {}'): Kernel => ({
 
 export const sampleOptions = (changes: Partial<RunOptions> = {}): RunOptions => ({
   policy: "lanes",
+  stagnationWindow: 3,
+  maxDifficulty: null,
   lanes: 2,
   attemptsPerNode: { base: 2, max: 4 },
   laneShare: 5,

@@ -1,8 +1,10 @@
 import {
   afterAttempt,
+  afterEdit,
   attemptOf,
   beginExecution,
   type Claimed,
+  type Cycle,
   claim,
   closeRound,
   type Decision,
@@ -15,11 +17,13 @@ import {
   nextDuel,
   openRound,
   planEdits,
+  policyOf,
   type Rng,
   type RunEvent,
   type RunOptions,
   type RunState,
   readDocument,
+  refineCall,
   rngFor,
   seedsOf,
   startAttempt,
@@ -99,15 +103,17 @@ export function simulate({ options, seed, passes = 0.5, kills = 0, proposes = 0.
     };
   };
 
-  function* work(cycle: string, isJudged: boolean): Generator<void, "refine" | "claim" | "none"> {
+  /** Attempts of one cycle, at most `left`: a lane whose share is used leaves its cycle to the next round. */
+  function* work(cycle: string, isJudged: boolean, left: number): Generator<void, { next: string; used: number }> {
+    let used = 0;
     if (isJudged) {
       const next = commit((state) => afterAttempt(state, cycle));
-      if (next !== "again") return next;
+      if (next !== "again") return { next, used };
     }
     for (;;) {
       yield;
       const started = commit((state) => startAttempt(state, cycle));
-      if (started === null) return "none";
+      if (started === null) return { next: "none", used };
       const { attempt } = started;
       const now = () => attemptOf(log.state, attempt);
       if (!now().drafted) {
@@ -130,12 +136,19 @@ export function simulate({ options, seed, passes = 0.5, kills = 0, proposes = 0.
       }
       yield;
       const next = commit((state) => afterAttempt(state, cycle));
-      if (next !== "again") return next;
+      used += 1;
+      if (next !== "again" || used >= left) return { next, used };
     }
   }
 
   const judge = (kernelId: KernelId | null, attempt: number): RunEvent => {
-    const told = { type: "attempt.judged" as const, attempt, callNs: null, message: "as the dice fell" };
+    const told = {
+      type: "attempt.judged" as const,
+      attempt,
+      vsBaseline: null,
+      callNs: null,
+      message: "as the dice fell",
+    };
     if (kernelId === null) return { ...told, status: "unparsable", score: null };
     once(evaluateCall(attemptOf(log.state, attempt)), "referee", "evaluate");
     const value = 0.5 + rng() * 3;
@@ -159,32 +172,34 @@ export function simulate({ options, seed, passes = 0.5, kills = 0, proposes = 0.
         continue;
       }
       const { cycle } = claimed;
-      const before = log.state.judged;
-      const next = claimed.next === "refine" ? "refine" : yield* work(cycle, claimed.next === "judge");
-      left -= Math.min(log.state.judged - before, left);
-      const nodeId = log.state.cycles.get(cycle)?.nodeId;
-      if (next !== "refine" || nodeId === undefined) continue;
+      const { next, used } =
+        claimed.next === "refine" ? { next: "refine", used: 0 } : yield* work(cycle, claimed.next === "judge", left);
+      left -= used;
+      const closed = log.state.cycles.get(cycle);
+      if (next !== "refine" || closed === undefined) continue;
+      const call = refineCall(cycle, closed.refinements + 1);
       yield;
-      once(`${cycle}/refine`, "llm", "refine");
+      once(call, "llm", "refine");
       yield;
-      append(edit(log.state, `${cycle}/refine`, "refine", nodeId), { type: "cycle.ended", cycle });
+      append(...afterEdit(log.state, cycle, edit(log.state, call, "refine", closed)).events);
     }
   }
 
-  const edit = (state: RunState, call: string, purpose: "propose" | "refine", nodeId: string | null): RunEvent => {
+  const edit = (state: RunState, call: string, purpose: "propose" | "refine", about: Cycle | null) => {
+    const nodeId = about?.nodeId ?? null;
     const limits: EditLimits = { maxNewNodes: maxNewNodes(state, purpose), idPrefix: call.replaceAll("/", "_") };
     const planned = planEdits(
       state.tree,
       script([...state.tree.nodes.keys()]),
       nodeId === null ? limits : { ...limits, withinNodeId: nodeId },
     );
-    return { type: "tree.edited", call, purpose, nodeId, ...planned };
+    return { type: "tree.edited" as const, call, purpose, cycle: about?.cycle ?? null, nodeId, ...planned };
   };
 
   const execute = (): RunState => {
     const { events, result } = beginExecution(log.state, options.lanes);
     append(...events);
-    if (!log.state.initialised) append(initialised(rng));
+    if (!log.state.initialised && policyOf(log.state).usesTree) append(initialised(rng));
     for (let next = "again"; next === "again"; next = commit(closeRound)) {
       const round = log.state.round + 1;
       commit((state) => openRound(state, round));

@@ -63,7 +63,7 @@ export const judge = (
   const status = typeof outcome === "number" ? "passed" : outcome;
   log.append(
     { type: "attempt.drafted", attempt, kernelId, sameAs: null },
-    { type: "attempt.judged", attempt, status, score, callNs: null, message: `it was ${status}` },
+    { type: "attempt.judged", attempt, status, score, vsBaseline: null, callNs: null, message: `it was ${status}` },
   );
 };
 export const attempt = (log: Log, cycle: string, outcome: Parameters<typeof judge>[2]): string => {

@@ -45,6 +45,8 @@ export const problem: FlashInferProblem = {
 
 export const options = (changes: Partial<RunOptions> = {}): RunOptions => ({
   policy: "lanes",
+  stagnationWindow: 3,
+  maxDifficulty: null,
   lanes: 4,
   attemptsPerNode: { base: 2, max: 3 },
   laneShare: 25,

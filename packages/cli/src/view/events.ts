@@ -16,6 +16,10 @@ export function eventLine({ event }: LoggedEvent, state: RunState): string | nul
       const inserted = event.edits.filter((edit) => edit.edit === "insert").length;
       return `world model, ${about}: ${count(event.edits.length, "edit")}, ${count(inserted, "new node")}${event.refused.length > 0 ? `, ${event.refused.length} refused` : ""}`;
     }
+    case "tree.imported":
+      return `world model imported from ${event.from}: ${count(event.nodes.length, "node")}, ${event.solutions.length} solved`;
+    case "tree.extended":
+      return `a stock action below ${event.node.parentId}: ${event.node.nodeId}`;
     case "attempt.started":
       return paint.quiet(
         `lane ${laneOf(state, event.cycle)}  attempt ${event.attempt}  ${event.nodeId}: ${event.kind.replace("_", " ")}`,

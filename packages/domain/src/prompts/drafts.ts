@@ -1,9 +1,10 @@
 import type { Kernel } from "../kernel.ts";
 import type { Problem } from "../problem.ts";
+import { policyOf } from "../search/decisions.ts";
 import type { Attempt, RunState } from "../search/state.ts";
 import { pathTo } from "../tree/node.ts";
 import { answerFormat, type Prompt, systemText } from "./problem.ts";
-import { treeView } from "./view.ts";
+import { attemptLine, treeView } from "./view.ts";
 
 /** Characters of world model in a draft prompt (about a fourth as many tokens). */
 const viewBudget = 8_000;
@@ -20,12 +21,13 @@ export type DraftMaterials = {
 /** The prompt of an attempt: draft from the specification or on a base, debug, or improve (spec/ksearch.md 4.1, P3 to P5). */
 export function draftPrompt(problem: Problem, state: RunState, attempt: Attempt, materials: DraftMaterials): Prompt {
   const { options, tree } = state;
+  const { usesTree } = policyOf(state);
   const parts = [
-    actionText(state, attempt),
-    `# World model (JSON; scores are measured, forecasts are guesses)\n${treeView(state, attempt.nodeId, viewBudget)}`,
-    materials.base && attempt.kind !== "improve"
-      ? kernelText("Base: the best kernel of the parent node", materials.base)
-      : "",
+    usesTree ? actionText(state, attempt) : "",
+    usesTree
+      ? `# World model (JSON; scores are measured, forecasts are guesses)\n${treeView(state, attempt.nodeId, viewBudget)}`
+      : historyText(state),
+    materials.base ? baseText(attempt, materials.base) : "",
     materials.previous ? previousText(attempt, materials.previous) : "",
     materials.latest
       ? `# The latest attempt here (attempt ${materials.latest.attempt})\n${quoted(materials.latest.feedback)}`
@@ -65,8 +67,27 @@ const quoted = (text: string): string =>
     .map((line) => `> ${line}`)
     .join("\n")}`;
 
-function previousText(attempt: Attempt, previous: NonNullable<DraftMaterials["previous"]>): string {
-  const title = attempt.kind === "improve" ? "The best kernel of this node so far" : "The attempt to mend";
+/** Attempts that a draft without a world model is told of. */
+const mostHistory = 12;
+
+/** The latest attempts of a run without a world model, a line each, so that no mistake is made twice. */
+function historyText({ attempts }: RunState): string {
+  const judged = attempts.filter(({ status }) => status !== null).slice(-mostHistory);
+  return judged.length === 0 ? "" : `# The latest attempts\n${judged.map((one) => `- ${attemptLine(one)}`).join("\n")}`;
+}
+
+function baseText({ kind, previousAttempt }: Attempt, base: Kernel): string {
+  if (kind === "draft_base" || kind === "debug") return kernelText("Base: the best kernel of the parent node", base);
+  return kernelText(previousAttempt === null ? "The kernel to start from" : "The best kernel so far", base);
+}
+
+function previousText({ kind, baseKernelId }: Attempt, previous: NonNullable<DraftMaterials["previous"]>): string {
+  const title =
+    kind === "debug"
+      ? "The attempt to mend"
+      : kind === "improve" && baseKernelId === null
+        ? "The best kernel of this node so far"
+        : "The latest draft";
   const code = previous.kernel ? kernelText(title, previous.kernel) : `# ${title}\nIts reply held no usable code.`;
   return `${code}\n\n# What the referee said of it\n${quoted(previous.feedback)}`;
 }
@@ -79,6 +100,8 @@ function task(attempt: Attempt, topLevel: boolean): string {
       return "# Task\nApply this one action to the base. Stay close to the base elsewhere; keep it correct.";
     case "debug":
       return "# Task\nThe attempt failed. Find the cause in the referee's words, mend it with the smallest change, and stay with the action.";
+    case "revise":
+      return "# Task\nIf the latest draft failed, find the cause in the referee's words and mend it. If it passed, find what limits it now and make it faster; where the best kernel so far is faster, learn from it or go on from it. Write the whole kernel anew.";
     case "improve":
       return "# Task\nThis kernel is correct. Make it faster in the direction of the action: find what limits it now and remove that. If the latest attempt was slower or failed, do not repeat it.";
   }

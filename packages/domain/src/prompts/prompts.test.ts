@@ -52,6 +52,7 @@ function run(nodes: object[], tried: Record<string, number | string> = {}, chang
         attempt,
         status: score ? "passed" : "incorrect_numerical",
         score,
+        vsBaseline: null,
         callNs: null,
         message: typeof outcome === "string" ? outcome : "",
       },
@@ -188,7 +189,7 @@ test.each<[AttemptKind, DraftMaterials, string[], string[]]>([
   ],
   [
     "improve",
-    { base, previous, latest: { attempt: 7, feedback: "slower" } },
+    { base: null, previous, latest: { attempt: 7, feedback: "slower" } },
     ["# The best kernel of this node so far", "// THE PREVIOUS", "(attempt 7)", "> slower", "Make it faster"],
     ["THE BASE"],
   ],

@@ -62,7 +62,7 @@ export function proposePrompt(problem: Problem, state: RunState, bestKernel: Ker
       `# World model\n${treeView(state, null, viewBudget)}`,
       bestKernel ? kernelText("The best kernel so far", bestKernel) : "",
       refusedText(state),
-      `# Task\nNo open action is free. Propose up to ${limit} new ones that the evidence supports: below the best solved nodes first, a new plan under the root only if it differs from all that were tried. At least one should have a score above 0.5. If nothing is worth an attempt, answer {"ops": []}.`,
+      `# Task\nNo open action is free. Propose up to ${limit} new ones that the evidence supports: below the best solved nodes first, a new plan under the root only if it differs from all that were tried. At least one should have a score above 0.5. If nothing is worth an attempt, answer {"ops": []}.${demand(state, null)}`,
       rules,
       editShape(limit),
     ]
@@ -83,7 +83,7 @@ export function refinePrompt(
   const attempts = (node?.attempts ?? []).map((number) => `- ${attemptLine(attemptOf(state, number))}`);
   const passed = node?.solution !== null && node?.solution !== undefined;
   const task = passed
-    ? `The action of '${nodeId}' is done: its best kernel scores ${node.solution.score.toFixed(3)}. Update the node from the evidence, and insert 1 to 3 composable next steps below it, if any is worth an attempt.`
+    ? `The action of '${nodeId}' is done: its best kernel scores ${node.solution.score?.toFixed(3) ?? "what another machine measured"}. Update the node from the evidence, and insert 1 to 3 composable next steps below it, if any is worth an attempt.`
     : `All ${attempts.length} attempts on '${nodeId}' failed. Say in its notes why, lower its score (or raise its difficulty), and, if the idea still stands, insert nothing but rewrite the action into an easier one.`;
   return {
     system: systemText(problem, state.options),
@@ -98,7 +98,7 @@ export function refinePrompt(
             .map((line) => `> ${line}`)
             .join("\n")}`,
       refusedText(state),
-      `# Task\n${task} Write into the notes CURRENT (what the code does, what limits it), FOLLOW_THROUGH (did it do what the action meant; if not, what instead) and UPDATE_BELIEF (what changed, the next bet); where forecast and measurement differ much, PERF_GAP. Touch only '${nodeId}' and nodes below it.`,
+      `# Task\n${task} Write into the notes CURRENT (what the code does, what limits it), FOLLOW_THROUGH (did it do what the action meant; if not, what instead) and UPDATE_BELIEF (what changed, the next bet); where forecast and measurement differ much, PERF_GAP. Touch only '${nodeId}' and nodes below it.${demand(state, nodeId)}`,
       rules,
       editShape(maxNewNodes(state, "refine")),
     ]
@@ -106,6 +106,11 @@ export function refinePrompt(
       .join("\n\n"),
   };
 }
+
+const demand = (state: RunState, nodeId: string | null): string => {
+  const words = policyOf(state).demand(state, nodeId);
+  return words === "" ? "" : ` ${words}`;
+};
 
 /** Reasons of the latest refused ops, verbatim, so that the model does not repeat them. */
 function refusedText(state: RunState): string {

@@ -16,7 +16,8 @@ export const initCall = (nth: number): string => `init${nth}`;
 export const proposeCall = (nth: number): string => `propose${nth}`;
 export const draftCall = (attempt: AttemptKey): string => `${attemptName(attempt)}/draft`;
 export const evaluateCall = (attempt: AttemptKey): string => `${attemptName(attempt)}/evaluate`;
-export const refineCall = (cycle: string): string => `${cycle}/refine`;
+/** The nth edit that a cycle asks for. */
+export const refineCall = (cycle: string, nth: number): string => `${cycle}/refine${nth === 1 ? "" : nth}`;
 export const confirmCall = (duel: number): string => `confirm${duel}/evaluate`;
 
 /** The attempt that a call belongs to, null for one that is nobody's. */

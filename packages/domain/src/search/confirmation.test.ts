@@ -37,6 +37,7 @@ test("the finalists are the best kernels, each once, the seed among them", () =>
     kernelId: "ker_seed",
     status: "passed",
     score: { value: 2.5, low: 2, high: 3 },
+    vsBaseline: null,
     message: "",
   });
   expect(finalists(log.state)).toEqual(["ker_2", "ker_seed", "ker_3"]);
@@ -51,7 +52,14 @@ test("of kernels with equal scores the run's best leads the finalists", () => {
 
 test("a seed that failed is no solution and no finalist", () => {
   const log = scored([]);
-  log.append({ type: "seed.judged", kernelId: "ker_seed", status: "timeout", score: null, message: "" });
+  log.append({
+    type: "seed.judged",
+    kernelId: "ker_seed",
+    status: "timeout",
+    score: null,
+    vsBaseline: null,
+    message: "",
+  });
   expect([finalists(log.state), log.state.best, nodeOf(log, "root")?.solution]).toEqual([[], null, null]);
 });
 

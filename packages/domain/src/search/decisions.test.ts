@@ -14,6 +14,7 @@ const edited = (purpose: "propose" | "refine", edits: TreeEdit[], nodeId: string
   type: "tree.edited",
   call: "c",
   purpose,
+  cycle: null,
   nodeId,
   edits,
   refused: [],

@@ -1,8 +1,12 @@
 import { AppError } from "../errors.ts";
 import type { KernelId } from "../kernel.ts";
-import { cycleName, proposeCall } from "./calls.ts";
-import type { AttemptKind, LaneStopReason, RunEvent } from "./events.ts";
+import { cycleName, proposeCall, refineCall } from "./calls.ts";
+import type { LaneStopReason, RunEvent } from "./events.ts";
+import { apply } from "./fold.ts";
+import { ksearchPolicy } from "./ksearch.ts";
 import { lanesPolicy } from "./lanes.ts";
+import type { PolicyName } from "./options.ts";
+import { plainPolicy } from "./plain.ts";
 import { type Policy, stopReason } from "./policy.ts";
 import { rngFor } from "./rng.ts";
 import { ranked, refuted } from "./standing.ts";
@@ -18,7 +22,7 @@ export type Decision<T> = { events: RunEvent[]; result: T };
 
 const nothing = <T>(result: T): Decision<T> => ({ events: [], result });
 
-const policies: Record<RunState["options"]["policy"], Policy> = { lanes: lanesPolicy };
+const policies: Record<PolicyName, Policy> = { plain: plainPolicy, ksearch: ksearchPolicy, lanes: lanesPolicy };
 export const policyOf = (state: RunState): Policy => policies[state.options.policy];
 
 /** Consecutive verdicts of `infra_error` after which the referee, not the kernels, needs mending. */
@@ -62,6 +66,8 @@ export type Claimed =
   | { next: "wait" }
   | { next: "end" };
 
+const usedShare = "the lane's share of attempts in this round is used";
+
 /**
  * Gives a lane its own unfinished cycle, one orphaned by an older execution, a new one by the policy, or the end. A lane
  * of an older execution gets nothing.
@@ -75,9 +81,10 @@ export function claim(state: RunState, lane: Lane): Decision<Claimed> {
   const halt = haltOf(state);
   if (halt) return { events: [stopped(lane, halt.reason, halt.message, halt.error)], result: { next: "end" } };
   const own = [...state.cycles.values()].find((cycle) => cycle.lane === lane.lane && cycle.epoch === lane.epoch);
-  if (own) return nothing(resumed(own));
+  const mayGoOn = (cycle: Cycle): boolean => lane.left > 0 || cycle.state === "closed";
+  if (own) return mayGoOn(own) ? nothing(resumed(own)) : end(lane, "share", usedShare);
   const orphan = [...state.cycles.values()].find((cycle) => cycle.epoch < lane.epoch);
-  if (orphan)
+  if (orphan && mayGoOn(orphan))
     return {
       events: [{ type: "cycle.takenOver", cycle: orphan.cycle, lane: lane.lane, epoch: lane.epoch }],
       result: resumed(orphan),
@@ -88,13 +95,16 @@ export function claim(state: RunState, lane: Lane): Decision<Claimed> {
   const stop = stopReason(state);
   if (stop) return end(lane, stop.reason, stop.message);
   if (proposal && proposal.epoch < lane.epoch) return propose(lane, proposal.call);
-  if (lane.left <= 0) return end(lane, "share", "the lane's share of attempts in this round is used");
+  if (lane.left <= 0) return end(lane, "share", usedShare);
   const move = policyOf(state).next(state, rngFor(state.options.seed, `next/${state.seq}`));
   switch (move.do) {
     case "work": {
       const cycle = cycleName(lane.lane, (state.cyclesOpened.get(lane.lane) ?? 0) + 1);
       return {
-        events: [{ type: "cycle.opened", cycle, lane: lane.lane, epoch: lane.epoch, nodeId: move.nodeId }],
+        events: [
+          ...(move.adding ? [{ type: "tree.extended" as const, node: move.adding }] : []),
+          { type: "cycle.opened", cycle, lane: lane.lane, epoch: lane.epoch, nodeId: move.nodeId },
+        ],
         result: { next: "work", cycle },
       };
     }
@@ -142,21 +152,16 @@ export function startAttempt(state: RunState, name: string): Decision<Attempt | 
   if (last && last.status === null) return nothing(last);
   if (haltOf(state) !== null) return nothing(null);
   const node = state.tree.nodes.get(cycle.nodeId);
-  if (!node || node.attempts.length >= state.options.attemptsPerNode.max || stopReason(state) !== null)
+  const plan = policyOf(state).attempt(state, cycle);
+  if (!node || plan === null || stopReason(state) !== null)
     return { events: [{ type: "cycle.closed", cycle: name, refine: false }], result: null };
-  const base = state.tree.nodes.get(node.parentId ?? "")?.solution ?? null;
-  const previous = node.solution?.attempt ?? (last?.status === "infra_error" ? null : (last?.attempt ?? null));
-  const kind: AttemptKind =
-    previous === null ? (base === null ? "draft_spec" : "draft_base") : node.solution === null ? "debug" : "improve";
   const event: Extract<RunEvent, { type: "attempt.started" }> = {
     type: "attempt.started",
     attempt: state.attempts.length + 1,
     cycle: name,
     nodeId: node.nodeId,
     nodeAttempt: node.attempts.length + 1,
-    kind,
-    baseKernelId: base?.kernelId ?? null,
-    previousAttempt: previous,
+    ...plan,
     forecast: node.action?.expectedVsBaselineFactor ?? null,
   };
   return { events: [event], result: newAttempt(event, 0) };
@@ -168,19 +173,37 @@ export function afterAttempt(state: RunState, name: string): Decision<"again" | 
   if (!cycle) return nothing("claim");
   if (cycle.state === "closed") return nothing("refine");
   if (haltOf(state) !== null) return nothing("claim");
-  if (stopReason(state) === null && policyOf(state).afterAttempt(state, cycle) === "again") return nothing("again");
+  const policy = policyOf(state);
+  if (stopReason(state) === null && policy.afterAttempt(state, cycle) === "again") return nothing("again");
   const shared = [...state.cycles.values()].some(
     (other) => other.cycle !== cycle.cycle && other.nodeId === cycle.nodeId && other.state === "working",
   );
-  const refine = !shared && cycle.attempts.length > 0;
+  const refine = policy.usesTree && !shared && cycle.attempts.length > 0;
   return { events: [{ type: "cycle.closed", cycle: name, refine }], result: refine ? "refine" : "claim" };
 }
 
-/** True when a lane stopped in the middle of an attempt. */
-const hasOpenAttempt = (state: RunState): boolean =>
-  [...state.cycles.values()].some(({ attempts }) => {
-    const last = attempts.at(-1);
-    return last !== undefined && attemptOf(state, last).status === null;
+type TreeEdited = Extract<RunEvent, { type: "tree.edited" }>;
+
+/** Records the model's edit after a cycle, and what the policy makes of it: one more try, or the cycle's end. */
+export function afterEdit(state: RunState, name: string, edit: TreeEdited): Decision<null> {
+  const cycle = state.cycles.get(name);
+  if (cycle?.state !== "closed" || refineCall(name, cycle.refinements + 1) !== edit.call) return nothing(null);
+  const edited = apply(state, { seq: state.seq + 1, atMs: state.updatedAtMs, event: edit });
+  const isClean = edit.refused.length === 0;
+  const then = policyOf(state).afterEdit(edited, { ...cycle, refinements: cycle.refinements + 1 }, isClean);
+  if (then.do === "again") return { events: [edit], result: null };
+  const added: RunEvent[] = then.adding ? [{ type: "tree.extended", node: then.adding }] : [];
+  return { events: [edit, ...added, { type: "cycle.ended", cycle: name }], result: null };
+}
+
+/** True when a lane stopped in the middle of an attempt, or when shares were used up before a cycle was. */
+const hasOpenCycle = (state: RunState): boolean =>
+  [...state.cycles.values()].some((cycle) => {
+    const last = cycle.attempts.at(-1);
+    if (last === undefined) return false;
+    const noMore = state.stops.some(({ lane, reason }) => lane === cycle.lane && reason === "share");
+    const isLeft = cycle.state === "working" && (noMore || cycle.epoch < state.epoch);
+    return isLeft || attemptOf(state, last).status === null;
   });
 
 /** After all lanes of a round have ended: another round, the confirmation, or a pause that says who must act. */
@@ -188,7 +211,7 @@ export function closeRound(state: RunState): Decision<"again" | "confirm" | "rep
   if (isHalted(state)) return nothing("report");
   const progressed = state.judged > state.judgedAtRoundStart;
   const spent = stopReason(state) !== null || state.stops.some((stop) => stop.reason === "budget");
-  const open = hasOpenAttempt(state);
+  const open = hasOpenCycle(state);
   if (spent && open && progressed) return nothing("again");
   if (spent && !(open && state.stops.some((stop) => stop.error !== null))) return nothing("confirm");
   const failed = state.stops.filter((stop) => stop.error !== null);

@@ -26,7 +26,8 @@ export type Usage = z.infer<typeof Usage>;
 export const Purpose = z.enum(["init", "propose", "refine", "draft", "evaluate", "seed", "confirm"]);
 export type Purpose = z.infer<typeof Purpose>;
 
-export const AttemptKind = z.enum(["draft_spec", "draft_base", "debug", "improve"]);
+/** What a draft is asked for: `revise` is policy `plain`'s, the others work on an action of the tree. */
+export const AttemptKind = z.enum(["draft_spec", "draft_base", "debug", "improve", "revise"]);
 export type AttemptKind = z.infer<typeof AttemptKind>;
 
 /** How an attempt ended: the referee's status, or why none was asked. */
@@ -103,19 +104,44 @@ const events = [
     nodes: z.array(NodeSeed),
     repairs: z.array(z.string()),
   }),
+  /** A world model of another run, with the kernels of its solved nodes, in place of an init. */
+  z.strictObject({
+    type: z.literal("tree.imported"),
+    from: z.string(),
+    kernelSummary: z.string(),
+    openQuestions: z.array(z.string()),
+    rootId: z.string(),
+    rootNotes: z.string(),
+    nodes: z.array(NodeSeed),
+    /** `score` is null where it was measured in another unit or on another device than this run's. */
+    solutions: z.array(
+      z.strictObject({
+        nodeId: z.string(),
+        kernelId,
+        score: z.number().positive().nullable(),
+        vsBaseline: z.number().positive().nullable(),
+      }),
+    ),
+    repairs: z.array(z.string()),
+  }),
   z.strictObject({
     type: z.literal("tree.edited"),
     call: z.string(),
     purpose: z.enum(["propose", "refine"]),
+    /** The cycle that a refinement belongs to, and its node; null for a proposal. */
+    cycle: z.string().nullable(),
     nodeId: z.string().nullable(),
     edits: z.array(TreeEdit),
     refused: z.array(z.strictObject({ index: z.int(), op: z.string(), reason: z.string() })),
   }),
+  /** The policy itself adds a stock action where the model brought none (policy `ksearch`). */
+  z.strictObject({ type: z.literal("tree.extended"), node: NodeSeed }),
   z.strictObject({
     type: z.literal("seed.judged"),
     kernelId,
     status: VerdictStatus,
     score: Score.nullable(),
+    vsBaseline: z.number().positive().nullable(),
     message: z.string(),
   }),
   /** A lane asks the model for new actions; said again with a newer epoch when another execution takes it over. */
@@ -147,7 +173,7 @@ const events = [
     /** Which attempt on this node it is, from 1. */
     nodeAttempt: z.int().positive(),
     kind: AttemptKind,
-    /** The kernel that the draft builds on; null: from the specification. */
+    /** The kernel that the draft is shown to build on, beside the previous attempt's; null: none. */
     baseKernelId: kernelId.nullable(),
     /** The attempt whose kernel is to be mended or improved; null for a first draft. */
     previousAttempt: z.int().positive().nullable(),
@@ -167,6 +193,8 @@ const events = [
     attempt: z.int().positive(),
     status: AttemptStatus,
     score: Score.nullable(),
+    /** Arithmetic mean over the workloads of baseline ÷ kernel time; null without a baseline. */
+    vsBaseline: z.number().positive().nullable(),
     /** Geometric mean over the workloads of the time of one call, ns. */
     callNs: z.int().positive().nullable(),
     message: z.string(),

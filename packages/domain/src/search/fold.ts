@@ -1,6 +1,6 @@
 import { AppError } from "../errors.ts";
 import { applyEdit } from "../tree/edits.ts";
-import { emptyTree, frontier, newNode, rootNode, type SolutionRef, type Tree, type TreeNode } from "../tree/node.ts";
+import { emptyTree, frontier, type MeasuredRef, newNode, rootNode, type Tree, type TreeNode } from "../tree/node.ts";
 import { attemptOfCall, confirmCall, draftCall, evaluateCall, seedCall } from "./calls.ts";
 import type { LoggedEvent, RunEvent } from "./events.ts";
 import { drop, type Own, patch, put, setAt } from "./owned.ts";
@@ -22,6 +22,7 @@ function created(logged: LoggedEvent): RunState {
     options: event.options,
     seedKernelId: event.seedKernelId,
     seedJudged: false,
+    seed: null,
     status: "running",
     pause: null,
     reason: "",
@@ -47,6 +48,7 @@ function created(logged: LoggedEvent): RunState {
     proposals: 0,
     proposal: null,
     barrenProposals: 0,
+    proposalsSinceCycle: 0,
     stops: [],
     spentMicroUsd: 0,
     best: null,
@@ -126,22 +128,22 @@ function change(state: RunState, event: RunEvent, atMs: number, own: Own): RunSt
         ...state,
         calls: drop(own, state.calls, event.call),
         initialised: true,
-        tree: {
-          kernelSummary: event.kernelSummary,
-          openQuestions: event.openQuestions,
-          rootId: event.rootId,
-          nodes: new Map<string, TreeNode>([
-            [
-              event.rootId,
-              {
-                ...rootNode(event.rootId, event.rootNotes),
-                solution: state.tree.nodes.get(state.tree.rootId)?.solution ?? null,
-              },
-            ],
-            ...event.nodes.map((seed): [string, TreeNode] => [seed.nodeId, newNode(seed)]),
-          ]),
-        },
+        tree: planted(state, event),
       };
+    case "tree.imported": {
+      const tree = planted(state, event);
+      return {
+        ...state,
+        initialised: true,
+        tree: event.solutions.reduce(
+          (now, { nodeId, ...solution }) =>
+            patchNode(own, now, nodeId, () => ({ solution: { ...solution, attempt: 0 } })),
+          tree,
+        ),
+      };
+    }
+    case "tree.extended":
+      return { ...state, tree: applyEdit(state.tree, { edit: "insert", node: event.node }) };
     case "tree.edited": {
       const tree = event.edits.reduce(applyEdit, state.tree);
       const inserted = new Set(event.edits.map((edit) => (edit.edit === "insert" ? edit.node.nodeId : null)));
@@ -152,7 +154,9 @@ function change(state: RunState, event: RunEvent, atMs: number, own: Own): RunSt
         calls: drop(own, state.calls, event.call),
         tree:
           refined === null ? tree : patchNode(own, tree, refined, (node) => ({ refinements: node.refinements + 1 })),
+        cycles: refinedCycle(own, state.cycles, event.cycle),
         proposal: event.purpose === "propose" ? null : state.proposal,
+        proposalsSinceCycle: state.proposalsSinceCycle + (event.purpose === "propose" ? 1 : 0),
         barrenProposals: opened > 0 ? 0 : state.barrenProposals + barrenWeight(event),
         refusals: [
           ...state.refusals,
@@ -162,9 +166,19 @@ function change(state: RunState, event: RunEvent, atMs: number, own: Own): RunSt
     }
     case "seed.judged": {
       const judged = { ...state, seedJudged: true, calls: drop(own, state.calls, seedCall) };
-      if (event.score === null) return judged;
-      const seed: SolutionRef = { kernelId: event.kernelId, attempt: 0, score: event.score.value };
-      return { ...judged, best: seed, tree: patchNode(own, state.tree, state.tree.rootId, () => ({ solution: seed })) };
+      // A kernel of an imported node was measured anew; one that fails is no solution of it any more.
+      const { rootId, nodes } = state.tree;
+      const holder = [...nodes.values()].find(({ solution }) => solution?.kernelId === event.kernelId);
+      const { score, vsBaseline } = event;
+      const seed: MeasuredRef | null =
+        score === null ? null : { kernelId: event.kernelId, attempt: 0, score: score.value, vsBaseline };
+      const nodeId = holder?.nodeId ?? (seed !== null && nodes.get(rootId)?.solution === null ? rootId : null);
+      return {
+        ...judged,
+        seed,
+        best: seed ?? state.best,
+        tree: nodeId === null ? state.tree : patchNode(own, state.tree, nodeId, () => ({ solution: seed })),
+      };
     }
     case "proposal.opened": {
       const { call, lane, epoch } = event;
@@ -179,7 +193,13 @@ function change(state: RunState, event: RunEvent, atMs: number, own: Own): RunSt
     case "cycle.opened":
       return {
         ...state,
-        cycles: put(own, state.cycles, event.cycle, { ...event, attempts: [], state: "working" as const }),
+        cycles: put(own, state.cycles, event.cycle, {
+          ...event,
+          attempts: [],
+          refinements: 0,
+          state: "working" as const,
+        }),
+        proposalsSinceCycle: 0,
         cyclesOpened: put(own, state.cyclesOpened, event.lane, (state.cyclesOpened.get(event.lane) ?? 0) + 1),
       };
     case "cycle.takenOver":
@@ -287,17 +307,19 @@ function judged(
     ...attemptOf(state, event.attempt),
     status: event.status,
     score: event.score,
+    vsBaseline: event.vsBaseline,
     callNs: event.callNs,
     message: event.message,
     endedAtMs: atMs,
   };
   const node = state.tree.nodes.get(attempt.nodeId);
-  const found: SolutionRef | null =
-    event.score !== null && attempt.kernelId !== null
-      ? { kernelId: attempt.kernelId, attempt: attempt.attempt, score: event.score.value }
+  const { score, vsBaseline } = event;
+  const found: MeasuredRef | null =
+    score !== null && attempt.kernelId !== null
+      ? { kernelId: attempt.kernelId, attempt: attempt.attempt, score: score.value, vsBaseline }
       : null;
-  const better = (now: SolutionRef | null | undefined) =>
-    found !== null && (now === null || now === undefined || found.score > now.score);
+  const better = (now: { score: number | null } | null | undefined) =>
+    found !== null && found.score > (now?.score ?? Number.NEGATIVE_INFINITY);
   const improved = better(state.best);
   return {
     ...state,
@@ -311,6 +333,27 @@ function judged(
       node && better(node.solution) ? patchNode(own, state.tree, node.nodeId, () => ({ solution: found })) : state.tree,
   };
 }
+
+/** The tree that an init or an import begins with; a seed that was judged before it stays at the root. */
+const planted = (state: RunState, { kernelSummary, openQuestions, rootId, rootNotes, nodes }: Planted): Tree => ({
+  kernelSummary,
+  openQuestions,
+  rootId,
+  nodes: new Map<string, TreeNode>([
+    [rootId, { ...rootNode(rootId, rootNotes), solution: state.tree.nodes.get(state.tree.rootId)?.solution ?? null }],
+    ...nodes.map((seed): [string, TreeNode] => [seed.nodeId, newNode(seed)]),
+  ]),
+});
+
+type Planted = Pick<
+  Extract<RunEvent, { type: "tree.initialised" }>,
+  "kernelSummary" | "openQuestions" | "rootId" | "rootNotes" | "nodes"
+>;
+
+const refinedCycle = (own: Own, cycles: RunState["cycles"], name: string | null): RunState["cycles"] => {
+  const cycle = name === null ? undefined : cycles.get(name);
+  return cycle ? put(own, cycles, cycle.cycle, { ...cycle, refinements: cycle.refinements + 1 }) : cycles;
+};
 
 const attemptNumber = (call: string, state: RunState): number | null => {
   const number = attemptOfCall(call);

@@ -1,7 +1,7 @@
 import { frontier, type TreeNode } from "../tree/node.ts";
 import { mostBarrenProposals } from "./fold.ts";
 import type { Policy } from "./policy.ts";
-import type { RunState } from "./state.ts";
+import { attemptOf, type RunState } from "./state.ts";
 
 /**
  * Policy `lanes` (design.md 3): several lanes expand the frontier at once. The value of a node is the model's belief,
@@ -12,11 +12,14 @@ const weights = { parentQuality: 0.5, difficulty: 0.25, exploration: 0.3, jitter
 
 export const lanesPolicy: Policy = {
   name: "lanes",
+  usesTree: true,
   initialActions: (state) => 2 * state.lanes,
   next(state, rng) {
     const { base, max } = state.options.attemptsPerNode;
     const claimed = new Set([...state.cycles.values()].map((cycle) => cycle.nodeId));
-    const free = frontier(state.tree).filter((node) => !claimed.has(node.nodeId) && node.attempts.length < max);
+    const open = frontier(state.tree).filter((node) => !claimed.has(node.nodeId) && node.attempts.length < max);
+    const easy = open.filter((node) => (node.action?.difficulty ?? 3) <= (state.options.maxDifficulty ?? 5));
+    const free = easy.length > 0 ? easy : open;
     const pick = best(free, (node) => value(state, node, claimed) + weights.jitter * rng());
     if (pick) return { do: "work", nodeId: pick.nodeId };
     if (state.proposal === null && state.barrenProposals < mostBarrenProposals) return { do: "propose" };
@@ -32,6 +35,19 @@ export const lanesPolicy: Policy = {
       message: "every open node is claimed or used up, and the model proposes nothing new",
     };
   },
+  attempt(state, cycle) {
+    const node = state.tree.nodes.get(cycle.nodeId);
+    if (!node || node.attempts.length >= state.options.attemptsPerNode.max) return null;
+    const base = state.tree.nodes.get(node.parentId ?? "")?.solution?.kernelId ?? null;
+    const last = cycle.attempts.at(-1);
+    const failed = last !== undefined && attemptOf(state, last).status !== "infra_error" ? last : null;
+    const previousAttempt = node.solution?.attempt ?? failed;
+    if (previousAttempt === null)
+      return { kind: base === null ? "draft_spec" : "draft_base", baseKernelId: base, previousAttempt };
+    // The node's own best stands in for the base that it was made from.
+    if (node.solution !== null) return { kind: "improve", baseKernelId: null, previousAttempt };
+    return { kind: "debug", baseKernelId: base, previousAttempt };
+  },
   afterAttempt(state, cycle) {
     const { base, max } = state.options.attemptsPerNode;
     const node = state.tree.nodes.get(cycle.nodeId);
@@ -40,6 +56,8 @@ export const lanesPolicy: Policy = {
     const broughtEvidence = node.solution !== null && node.solution.attempt === cycle.attempts.at(-1);
     return broughtEvidence ? "again" : "close";
   },
+  afterEdit: () => ({ do: "end" }),
+  demand: () => "",
 };
 
 /** True while a lane that has not stopped holds a cycle or a proposal: its edits may bring new nodes. */

@@ -6,7 +6,14 @@ const perNodeWords = "from 1 to 50 attempts";
 const perNode = z.int().min(1, perNodeWords).max(50, perNodeWords);
 
 /**
- * Attempts a node may use. A cycle makes `base` of them, and goes on up to `max` only while the last one brought the node's
+ * How a search spends its attempts (design.md 3). `plain`: no world model, each draft revises the one before.
+ * `ksearch`: the selection and cycles of the original, for comparison. `lanes`: several lanes on one world model.
+ */
+export const PolicyName = z.enum(["plain", "ksearch", "lanes"]);
+export type PolicyName = z.infer<typeof PolicyName>;
+
+/**
+ * Attempts a node may use under the policy `lanes`. A cycle makes `base` of them, and goes on up to `max` only while the last one brought the node's
  * best; a failed node may be taken up again later, up to `max` in all. Equal numbers: a fixed count.
  */
 export const AttemptsPerNode = z
@@ -16,10 +23,14 @@ export const AttemptsPerNode = z
 export type AttemptsPerNode = z.infer<typeof AttemptsPerNode>;
 
 /** What a user asks of a search; recorded in the run's first event, so that a resume needs nothing else. */
-export const RunOptions = z.strictObject({
-  policy: z.literal("lanes"),
+const Options = z.strictObject({
+  policy: PolicyName,
   lanes: z.int().min(1).max(64),
   attemptsPerNode: AttemptsPerNode,
+  /** Policy `ksearch`: attempts in a row without progress that end a cycle (the original's W). */
+  stagnationWindow: z.int().min(1).max(1_000),
+  /** Actions harder than this wait until nothing easier is open; null: the policy's own rule. */
+  maxDifficulty: z.int().min(1).max(5).nullable(),
   /** Attempts that one child execution of a lane runs before it ends and a new round begins. */
   laneShare: z.int().min(1).max(200),
   budgetAttempts: z.int().min(1).max(100_000),
@@ -43,6 +54,11 @@ export const RunOptions = z.strictObject({
   modelLabel: z.string().min(1),
   /** True when replies are replayed or simulated rather than asked for. */
   recordedReplies: z.boolean(),
+});
+
+export const RunOptions = Options.refine(({ policy, lanes }) => policy !== "ksearch" || lanes === 1, {
+  error: "the policy 'ksearch' works on one lane, as the original does",
+  path: ["lanes"],
 });
 export type RunOptions = z.infer<typeof RunOptions>;
 

@@ -49,11 +49,19 @@ const settings = fc
     },
   );
 
+/** The same under every policy; `ksearch` works on one lane. */
+const anyPolicy = fc.tuple(settings, fc.constantFrom("plain", "ksearch", "lanes")).map(
+  ([setting, policy]): Simulation => ({
+    ...setting,
+    options: { ...setting.options, policy, ...(policy === "ksearch" ? { lanes: 1 } : {}) },
+  }),
+);
+
 const runs = { numRuns: 150 };
 
 test("every event of a search is one that the log accepts", () => {
   fc.assert(
-    fc.property(settings, (setting) => void simulate({ ...setting, watch: (_, event) => void RunEvent.parse(event) })),
+    fc.property(anyPolicy, (setting) => void simulate({ ...setting, watch: (_, event) => void RunEvent.parse(event) })),
     runs,
   );
 });
@@ -106,7 +114,7 @@ test("the tree stays a tree, and only open nodes are worked on", () => {
 
 test("the state is the fold of its log, from any point of it", () => {
   fc.assert(
-    fc.property(settings, fc.double({ min: 0, max: 1, noNaN: true }), (setting, part) => {
+    fc.property(anyPolicy, fc.double({ min: 0, max: 1, noNaN: true }), (setting, part) => {
       const { events, state } = simulate(setting);
       const cut = Math.floor(part * events.length);
       const snapshot = structuredClone(fold(events.slice(0, cut)));
@@ -126,7 +134,7 @@ test("the fold leaves the state that it starts from as it was", () => {
 
 test("a search ends with nothing left open: no cycle, no call, every attempt judged, all of it paid", () => {
   fc.assert(
-    fc.property(settings, (setting) => {
+    fc.property(anyPolicy, (setting) => {
       const { events, state } = simulate(setting);
       if (state.status === "paused") return;
       expect(state.status).toBe("succeeded");
@@ -146,7 +154,7 @@ test("a search ends with nothing left open: no cycle, no call, every attempt jud
 
 test("the best is the highest score of all, and every solution belongs to an attempt on its node", () => {
   fc.assert(
-    fc.property(settings, (setting) => {
+    fc.property(anyPolicy, (setting) => {
       const { state } = simulate(setting);
       const scores = state.attempts.flatMap(({ score }) => (score === null ? [] : [score.value]));
       expect(state.best?.score ?? null).toBe(scores.length === 0 ? null : Math.max(...scores));
@@ -171,7 +179,7 @@ test("the same dice give the same search", () => {
 
 test("a killed search repeats no recorded answer: no call is answered twice", () => {
   fc.assert(
-    fc.property(settings, (setting) => {
+    fc.property(anyPolicy, (setting) => {
       const { events } = simulate({ ...setting, kills: 0.05 });
       const answered = events.flatMap(({ event }) => (event.type === "call.answered" ? [event.call] : []));
       expect(new Set(answered).size).toBe(answered.length);

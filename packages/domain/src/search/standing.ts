@@ -9,7 +9,7 @@ export function ranked(state: RunState): { kernelId: KernelId; score: number }[]
   const scores = new Map<KernelId, number>();
   for (const { kernelId, score } of state.attempts)
     if (kernelId !== null && score !== null) scores.set(kernelId, Math.max(score.value, scores.get(kernelId) ?? 0));
-  const seed = state.tree.nodes.get(state.tree.rootId)?.solution;
+  const { seed } = state;
   if (seed) scores.set(seed.kernelId, Math.max(seed.score, scores.get(seed.kernelId) ?? 0));
   const rank = (kernelId: KernelId): number => (kernelId === state.best?.kernelId ? 0 : 1);
   return [...scores.entries()]

@@ -1,6 +1,6 @@
 import { AppError } from "../errors.ts";
 import type { KernelId } from "../kernel.ts";
-import type { SolutionRef, Tree } from "../tree/node.ts";
+import type { MeasuredRef, Tree } from "../tree/node.ts";
 import type { AttemptKind, AttemptStatus, LaneStopReason, Purpose, RunEvent } from "./events.ts";
 import type { RunOptions } from "./options.ts";
 
@@ -27,6 +27,8 @@ export type Cycle = {
   readonly epoch: number;
   readonly nodeId: string;
   readonly attempts: readonly number[];
+  /** Edits that the model was asked for after its attempts. */
+  readonly refinements: number;
   /** `working`: attempts go on. `closed`: the model's edit after it is due. */
   readonly state: "working" | "closed";
 };
@@ -46,6 +48,7 @@ export type Attempt = {
   readonly sameAs: number | null;
   readonly status: AttemptStatus | null;
   readonly score: Score | null;
+  readonly vsBaseline: number | null;
   readonly callNs: number | null;
   readonly message: string;
   readonly costMicroUsd: number;
@@ -82,6 +85,8 @@ export type RunState = {
   readonly options: RunOptions;
   readonly seedKernelId: KernelId | null;
   readonly seedJudged: boolean;
+  /** The kernel that the run began with, once it has passed here. */
+  readonly seed: MeasuredRef | null;
   readonly status: RunStatus;
   readonly pause: { who: AppError["who"]; code: string; message: string } | null;
   readonly reason: string;
@@ -112,10 +117,12 @@ export type RunState = {
   readonly proposal: { readonly call: string; readonly lane: number; readonly epoch: number } | null;
   /** Proposals in a row that opened nothing, see `mostBarrenProposals`. */
   readonly barrenProposals: number;
+  /** Proposals since a cycle was opened last. */
+  readonly proposalsSinceCycle: number;
   readonly stops: readonly LaneStop[];
   readonly spentMicroUsd: number;
   /** Best by the search's own score, before confirmation. */
-  readonly best: SolutionRef | null;
+  readonly best: MeasuredRef | null;
   readonly duels: readonly Duel[];
   readonly confirmed: KernelId | null;
   readonly confirmDone: boolean;
@@ -135,6 +142,7 @@ export const newAttempt = (
   sameAs: null,
   status: null,
   score: null,
+  vsBaseline: null,
   callNs: null,
   message: "",
   costMicroUsd: 0,

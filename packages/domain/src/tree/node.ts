@@ -41,8 +41,20 @@ export const NodeSeed = z.strictObject({
 });
 export type NodeSeed = z.infer<typeof NodeSeed>;
 
-/** The best passing kernel of a node. Written by the fold alone; no reply can touch it. */
-export type SolutionRef = { readonly kernelId: KernelId; readonly attempt: number; readonly score: number };
+/**
+ * The best passing kernel of a node. Written by the fold alone; no reply can touch it. `attempt` is 0 for a seed and for an
+ * imported kernel; `score` is null for an imported kernel that was measured otherwise.
+ */
+export type SolutionRef = {
+  readonly kernelId: KernelId;
+  readonly attempt: number;
+  readonly score: number | null;
+  /** Mean of baseline ÷ kernel time over the workloads; null without a baseline. */
+  readonly vsBaseline: number | null;
+};
+
+/** A solution that this run measured itself. */
+export type MeasuredRef = SolutionRef & { readonly score: number };
 
 /**
  * One decision of the world model (spec/ksearch.md 3.1). The root has no decision, no action and may hold a seed kernel.

@@ -112,6 +112,7 @@ export const vet = (deps: Deps): Step =>
           attempt: attempt.attempt,
           status: twin.status,
           score: twin.score,
+          vsBaseline: twin.vsBaseline,
           callNs: twin.callNs,
           message,
         },
@@ -140,11 +141,17 @@ const drafted = ({ attempt }: Attempt, kernelId: KernelId | null, sameAs: number
   sameAs,
 });
 
-const unusable = ({ attempt }: Attempt, status: "unparsable" | "refused", message: string): RunEvent => ({
+/** The record of an attempt that no verdict stands for. */
+export const unusable = (
+  { attempt }: Attempt,
+  status: "unparsable" | "refused" | "infra_error",
+  message: string,
+): RunEvent => ({
   type: "attempt.judged",
   attempt,
   status,
   score: null,
+  vsBaseline: null,
   callNs: null,
   message: message.slice(0, 500),
 });

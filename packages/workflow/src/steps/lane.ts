@@ -13,6 +13,7 @@ import {
 import type { Deps } from "../deps.ts";
 import { LanePayload } from "../payload.ts";
 import { loadKernel } from "../store.ts";
+import { unusable } from "./draft.ts";
 import { askReferee, factsOf, mostSubmissions } from "./referee.ts";
 import { causeOf, laneStep, type Step, waiting } from "./step.ts";
 
@@ -63,15 +64,7 @@ export const evaluate = (deps: Deps): Step =>
       if (!(error instanceof AppError) || error.who !== "retry") throw error;
       const submissions = (await deps.log.state(runId)).calls.get(call)?.submission ?? 0;
       if (submissions < mostSubmissions) return waiting(input);
-      const message = error.message.slice(0, 500);
-      await judgeOnce(deps, runId, attempt.attempt, {
-        type: "attempt.judged",
-        attempt: attempt.attempt,
-        status: "infra_error",
-        score: null,
-        callNs: null,
-        message,
-      });
+      await judgeOnce(deps, runId, attempt.attempt, unusable(attempt, "infra_error", error.message));
     }
     return { ...input, next: "judge" };
   });
@@ -88,7 +81,10 @@ export const judge = (deps: Deps): Step =>
     const { cycle = "" } = input;
     const next = await deps.log.commit(input.runId, (state) => afterAttempt(state, cycle));
     await deps.runs.update(summarise(await deps.log.state(input.runId), deps.iso));
-    return { ...input, attempt: undefined, left: input.left - 1, next: next === "again" ? "draft" : next };
+    const left = input.left - 1;
+    // A cycle that outlives its lane's share goes on in the next round, in a fresh child execution.
+    const onward = left > 0 ? "draft" : "claim";
+    return { ...input, attempt: undefined, left, next: next === "again" ? onward : next };
   });
 
 /** The engine's way out when a lane's step broke in a way that no step handles: recorded, and the other lanes go on. */

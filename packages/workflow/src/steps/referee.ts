@@ -75,6 +75,7 @@ export const factsOf = (verdict: Verdict) => ({
     verdict.status === "passed" && verdict.score !== null
       ? { value: verdict.score.value, low: verdict.score.low, high: verdict.score.high }
       : null,
+  vsBaseline: verdict.status === "passed" ? (verdict.aggregate?.meanVsBaseline ?? null) : null,
   callNs: verdict.status === "passed" ? (verdict.aggregate?.geomeanCallNs ?? null) : null,
   message: verdict.status === "passed" ? "" : verdict.message.slice(0, 500),
 });

@@ -4,6 +4,7 @@ import {
   closeRound,
   isHalted,
   openRound,
+  policyOf,
   type RunState,
   seedCall,
   submissionKey,
@@ -15,8 +16,10 @@ import { loadKernel } from "../store.ts";
 import { askReferee, factsOf } from "./referee.ts";
 import { causeOf, type Json, pause, runStep, type Step, waiting } from "./step.ts";
 
-const nextPhase = (state: RunState): "seed" | "init" | "round" =>
-  state.seedKernelId !== null && !state.seedJudged ? "seed" : state.initialised ? "round" : "init";
+const nextPhase = (state: RunState): "seed" | "init" | "round" => {
+  if (state.seedKernelId !== null && !state.seedJudged) return "seed";
+  return state.initialised || !policyOf(state).usesTree ? "round" : "init";
+};
 
 /** Begins an execution: a new epoch, so that the claims of dead ones may be taken over. */
 export const prepare =
@@ -56,11 +59,14 @@ export const seed = (deps: Deps): Step =>
       effort: 1,
     });
     if (verdict === null) return waiting(input);
-    const { status, score, message } = factsOf(verdict);
+    const { status, score, vsBaseline, message } = factsOf(verdict);
     await deps.log.commit(input.runId, (now) =>
       now.seedJudged
         ? { events: [], result: null }
-        : { events: [{ type: "seed.judged", kernelId: seedKernelId, status, score, message }], result: null },
+        : {
+            events: [{ type: "seed.judged", kernelId: seedKernelId, status, score, vsBaseline, message }],
+            result: null,
+          },
     );
     return { ...input, next: nextPhase(await deps.log.state(input.runId)) };
   });

@@ -1,4 +1,5 @@
 import {
+  afterEdit,
   extractObject,
   isHalted,
   type KernelId,
@@ -35,7 +36,9 @@ export const propose = (deps: Deps): Step =>
     if (answer === null) return waiting(input);
     await deps.log.commit(runId, (now) => ({
       events:
-        now.proposal?.call === call ? [editFrom(now, answer.text, { call, purpose: "propose", nodeId: null })] : [],
+        now.proposal?.call === call
+          ? [editFrom(now, answer.text, { call, purpose: "propose", cycle: null, nodeId: null })]
+          : [],
       result: null,
     }));
     return done(input);
@@ -49,7 +52,7 @@ export const refine = (deps: Deps): Step =>
     const cycle = state.cycles.get(input.cycle ?? "");
     const node = state.tree.nodes.get(cycle?.nodeId ?? "");
     if (cycle?.state !== "closed" || !node || isHalted(state)) return done(input);
-    const call = refineCall(cycle.cycle);
+    const call = refineCall(cycle.cycle, cycle.refinements + 1);
     const answer = await askLlm(deps, state, {
       call,
       slot: `refine/${node.nodeId}/${node.refinements + 1}`,
@@ -63,16 +66,10 @@ export const refine = (deps: Deps): Step =>
       },
     });
     if (answer === null) return waiting(input);
-    await deps.log.commit(runId, (now) => ({
-      events:
-        now.cycles.get(cycle.cycle)?.state === "closed"
-          ? [
-              editFrom(now, answer.text, { call, purpose: "refine", nodeId: node.nodeId }),
-              { type: "cycle.ended", cycle: cycle.cycle },
-            ]
-          : [],
-      result: null,
-    }));
+    await deps.log.commit(runId, (now) => {
+      const about = { call, purpose: "refine" as const, cycle: cycle.cycle, nodeId: node.nodeId };
+      return afterEdit(now, cycle.cycle, editFrom(now, answer.text, about));
+    });
     return done(input);
   });
 
@@ -85,12 +82,14 @@ const done = ({ runId, epoch, round, lane, left }: LanePayload): LanePayload => 
   next: "claim",
 });
 
+type TreeEdited = Extract<RunEvent, { type: "tree.edited" }>;
+
 /** The edit that a reply amounts to, against the tree as it is when it is recorded. */
 function editFrom(
   state: RunState,
   reply: string,
-  about: { call: string; purpose: "propose" | "refine"; nodeId: string | null },
-): RunEvent {
+  about: Pick<TreeEdited, "call" | "purpose" | "cycle" | "nodeId">,
+): TreeEdited {
   const { edits, refused } = planEdits(state.tree, extractObject(reply, "ops"), {
     maxNewNodes: maxNewNodes(state, about.purpose),
     idPrefix: about.call.replaceAll("/", "_"),
