@@ -1,6 +1,7 @@
 export * from "./budget.ts";
 export * from "./digest.ts";
 export * from "./errors.ts";
+export * from "./exchange/ksearch.ts";
 export * from "./json.ts";
 export * from "./kernel.ts";
 export * from "./problem.ts";

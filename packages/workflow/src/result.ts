@@ -6,7 +6,7 @@ import {
   standing,
   toSolution,
   Verdict,
-  writeDocument,
+  worldModelFile,
 } from "@ksearch/domain";
 import type { Blobs } from "@ksearch/ports";
 import { getJson, keys, loadKernel, loadProblem, putJson, resultFolder } from "./store.ts";
@@ -21,7 +21,7 @@ export async function writeResult(blobs: Blobs, state: RunState): Promise<void> 
   const put = (file: string, content: unknown) => putJson(blobs, `${resultFolder(state)}/${file}`, content);
   await put("report.md", reportMarkdown(state, problem, verdict));
   const model = repliesFrom(state.options);
-  await put("world_model.json", { ...writeDocument(state.tree), run: runId, model });
+  await put("world_model.json", { ...worldModelFile(state), run: runId, model });
   if (bestId === null) return;
   const kernel = await loadKernel(blobs, runId, bestId);
   await put("solution.json", toSolution(kernel, { name: `${runId}_${bestId}`, author: "ksearch", description: model }));

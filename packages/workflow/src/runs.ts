@@ -1,6 +1,7 @@
 import {
   AppError,
   apply,
+  type Continuation,
   type Kernel,
   type Problem,
   problemDigest,
@@ -8,6 +9,7 @@ import {
   type RunEvent,
   type RunOptions,
   type RunState,
+  seedsOf,
   summarise,
 } from "@ksearch/domain";
 import { bookAllLost } from "./ask.ts";
@@ -18,10 +20,18 @@ import { keys, putJson, saveKernel } from "./store.ts";
 /** What a door may do with a run besides executing it: begin it, pause it, cancel it. */
 export type RunDeps = Pick<Deps, "events" | "runs" | "money" | "blobs" | "log" | "now" | "iso">;
 
-export type NewRun = { runId: string; problem: Problem; options: RunOptions; seed: Kernel | null };
+export type NewRun = {
+  runId: string;
+  problem: Problem;
+  options: RunOptions;
+  /** A kernel to begin with; it is judged first. */
+  seed: Kernel | null;
+  /** A world model to go on from, and where it came from. */
+  world?: { continuation: Continuation; from: string } | undefined;
+};
 
 /** Records a new run; nothing of it is at work yet. AppError `retry` `run.exists`: the id is taken. */
-export async function createRun(deps: RunDeps, { runId, problem, options, seed }: NewRun): Promise<void> {
+export async function createRun(deps: RunDeps, { runId, problem, options, seed, world }: NewRun): Promise<void> {
   await putJson(deps.blobs, keys.problem(runId), problem);
   const event: RunEvent = {
     type: "run.created",
@@ -31,9 +41,38 @@ export async function createRun(deps: RunDeps, { runId, problem, options, seed }
     options,
     seedKernelId: seed === null ? null : await saveKernel(deps.blobs, runId, seed),
   };
-  if ((await deps.events.append(runId, 0, [event], deps.now())) !== "appended")
+  const imported = world === undefined ? [] : [await importOf(deps, runId, world)];
+  if ((await deps.events.append(runId, 0, [event, ...imported], deps.now())) !== "appended")
     throw new AppError("retry", "run.exists", `the id ${runId} is taken: try again`);
   await deps.runs.create(summarise(await deps.log.state(runId), deps.iso));
+}
+
+/** The event that plants another run's world model; the kernels of its solved nodes become this run's. */
+async function importOf(
+  deps: RunDeps,
+  runId: string,
+  { continuation, from }: NonNullable<NewRun["world"]>,
+): Promise<RunEvent> {
+  const { tree, repairs } = continuation;
+  const solutions = await Promise.all(
+    continuation.solutions.map(async ({ nodeId, kernel, score, vsBaseline }) => ({
+      nodeId,
+      kernelId: await saveKernel(deps.blobs, runId, kernel),
+      score,
+      vsBaseline,
+    })),
+  );
+  return {
+    type: "tree.imported",
+    from,
+    kernelSummary: tree.kernelSummary,
+    openQuestions: [...tree.openQuestions],
+    rootId: tree.rootId,
+    rootNotes: tree.nodes.get(tree.rootId)?.notes ?? "",
+    nodes: seedsOf(tree),
+    solutions,
+    repairs: repairs.slice(0, 50),
+  };
 }
 
 const isOpen = ({ status }: RunState): boolean => status === "running" || status === "paused";

@@ -14,7 +14,7 @@ import {
   Verdict,
   value,
   verdictOn,
-  writeDocument,
+  worldModelFile,
 } from "@ksearch/domain";
 import { getJson, keys, loadKernel } from "@ksearch/workflow";
 import { isHeld, openStores, type Stores, self } from "../local.ts";
@@ -99,7 +99,7 @@ export async function tree(given: string | undefined, { artifactsDir, json }: Re
       model: repliesFrom(state.options),
       rootId: state.tree.rootId,
       nodes,
-      document: writeDocument(state.tree),
+      document: worldModelFile(state),
     });
   }
   if (state.options.recordedReplies) print(paint.alert(repliesFrom(state.options)));

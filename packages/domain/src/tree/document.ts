@@ -156,7 +156,8 @@ const freeName = (name: string, taken: ReadonlySet<unknown>): string =>
 /** Nodes that a document may bring; a search works on a few hundred. */
 const mostNodes = 1_000;
 
-export type ReadDocument = { tree: Tree; repairs: string[] };
+/** `solutionRefs`: what the document says of its solved nodes, by node; it is evidence for nobody until it is checked. */
+export type ReadDocument = { tree: Tree; repairs: string[]; solutionRefs: ReadonlyMap<string, unknown> };
 
 /** Reads a world-model document. Null: the value is not one at all (no `decision_tree.nodes` list). */
 export function readDocument(value: unknown): ReadDocument | null {
@@ -172,6 +173,7 @@ export function readDocument(value: unknown): ReadDocument | null {
   const rawRoot = given.find((node) => node.node_id === rootId);
   const taken = new Set<unknown>(given.map((raw) => raw.node_id));
   const seeds = new Map<string, NodeSeed>();
+  const solutionRefs = new Map<string, unknown>(rawRoot ? [[rootId, rawRoot.solution_ref]] : []);
   /** Ids as the document spells them, and what they became: children name their parents by the former. */
   const names = new Map<string | null, string>();
   given.forEach((raw, index) => {
@@ -182,6 +184,7 @@ export function readDocument(value: unknown): ReadDocument | null {
     if (seeds.has(seed.nodeId) || seed.nodeId === rootId) repairs.push(`a second node '${seed.nodeId}' is left out`);
     else {
       seeds.set(seed.nodeId, seed);
+      solutionRefs.set(seed.nodeId, raw.solution_ref);
       names.set(spelled(raw.node_id), seed.nodeId);
     }
   });
@@ -201,10 +204,11 @@ export function readDocument(value: unknown): ReadDocument | null {
       nodes: new Map([[rootId, root], ...nodes]),
     },
     repairs,
+    solutionRefs,
   };
 }
 
-/** One node as the document shows it; the reverse of {@link readNode}, plus the evidence that the log holds. */
+/** One node as the document shows it; the reverse of {@link readNode}. */
 const writeNode = (node: TreeNode, rootId: string) => ({
   node_id: node.nodeId,
   parent_id: node.parentId,
@@ -220,10 +224,6 @@ const writeNode = (node: TreeNode, rootId: string) => ({
   },
   notes: node.notes,
   action: node.action === null ? null : writeAction(node.action),
-  solution_ref: {
-    solution_id: node.solution?.kernelId ?? null,
-    eval: node.solution === null ? null : { status: "passed", metrics: { score: node.solution.score } },
-  },
 });
 
 const writeImpact = ({ rating, risk, notes }: Impacts["memoryBandwidth"]) => ({ rating_0_to_10: rating, risk, notes });
@@ -237,7 +237,7 @@ export const writeAction = (action: Action) => ({
   expected_vs_baseline_factor: action.expectedVsBaselineFactor,
 });
 
-/** The whole tree as K-Search's document, for export and for the report. */
+/** The whole tree as K-Search's document, without evidence: `worldModelFile` adds that. */
 export const writeDocument = (tree: Tree) => ({
   kernel_summary: tree.kernelSummary,
   open_questions: tree.openQuestions,
