@@ -32,6 +32,15 @@ test("absent and only to be read: nothing is made, and the message says how to b
   expect(() => openFolder(path, false)).toThrow(refusal("caller", "store.absent", /ksearch run/));
 });
 
+test("the folder of a K-Search user is taken, and what the original kept there stays", () => {
+  const path = newPath();
+  mkdirSync(join(path, "gpumode_trimul", "world_model"), { recursive: true });
+  writeFileSync(join(path, "gpumode_trimul", "world_model", "world_model.json"), "{}");
+  expect(openFolder(path, true)).toBe(path);
+  expect(readdirSync(path).toSorted()).toEqual(["gpumode_trimul", "ksearch.json"]);
+  expect(readFileSync(join(path, "gpumode_trimul", "world_model", "world_model.json"), "utf8")).toBe("{}");
+});
+
 test("somebody else's folder is left alone", () => {
   const path = newPath();
   mkdirSync(path);

@@ -8,15 +8,15 @@ const version = 1;
 const marker = "ksearch.json";
 
 /**
- * The folder in which one machine keeps its runs (`.ksearch/`), made on first use when `create` is set. Throws AppError
- * `caller`: the folder is somebody else's, of a later version, or absent.
+ * The folder in which one machine keeps its runs (`.ksearch/`), made on first use when `create` is set, beside what the
+ * original kept there. Throws AppError `caller`: the folder is somebody else's, of a later version, or absent.
  */
 export function openFolder(path: string, create: boolean): string {
   const root = resolve(path);
   const file = join(root, marker);
   if (isFile(root))
     throw new AppError("caller", "store.foreign", `${root} is a file, not a folder: choose another --artifacts-dir`);
-  if (!existsSync(root) || readdirSync(root).every((name) => name.startsWith(`.${marker}.`))) {
+  if (!existsSync(file) && (!existsSync(root) || readdirSync(root).every((name) => isSpare(root, name)))) {
     if (!create)
       throw new AppError(
         "caller",
@@ -59,5 +59,13 @@ export function openFolder(path: string, create: boolean): string {
     );
   return root;
 }
+
+/**
+ * What does not make a folder somebody else's: a mark that was begun, and the task folders of the original, whose default
+ * for artifacts is ours (spec/ksearch.md 6): they stay as they are, and runs go on from them.
+ */
+const isSpare = (root: string, name: string): boolean =>
+  name.startsWith(`.${marker}.`) ||
+  ["world_model", "solutions", "eval"].some((part) => existsSync(join(root, name, part)));
 
 const isFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === false;
