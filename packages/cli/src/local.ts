@@ -158,6 +158,26 @@ export const openReferee = (python: string): Referee =>
     atOnce: 2 * availableParallelism(),
   });
 
+export {
+  baselineLatencies,
+  didYouMean,
+  findSolution,
+  type GpuModeMode,
+  type Listed,
+  layoutOf,
+  listFlashInfer,
+  listGpuMode,
+  listKernelBench,
+  nearest,
+  type Precision,
+  readFlashInfer,
+  readGpuMode,
+  readKernelBench,
+  saveSolution,
+  saveTraces,
+  type WorkloadChoice,
+} from "@ksearch/adapters/datasets";
+
 export { deliver, formatTranscript, parsePrice, type RecordedReply, refereeEnv };
 
 /** How often a lane without work looks again, ms. */

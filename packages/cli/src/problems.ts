@@ -1,93 +1,107 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { AppError, complaints, Definition, FlashInferProblem, Workload } from "@ksearch/domain";
-import { distance } from "fastest-levenshtein";
-import { z } from "zod";
-import { readJson, readText } from "./text.ts";
+import { AppError, type Format, type Problem } from "@ksearch/domain";
+import {
+  didYouMean,
+  type GpuModeMode,
+  type Listed,
+  layoutOf,
+  listFlashInfer,
+  listGpuMode,
+  listKernelBench,
+  type Precision,
+  readFlashInfer,
+  readGpuMode,
+  readKernelBench,
+  type WorkloadChoice,
+} from "./local.ts";
 
-const Trace = z.object({ workload: Workload });
+/** Where problems are looked for, and how one is read. */
+export type ProblemFlags = {
+  /** The folder of problems that come along: one folder a format, or one FlashInfer-Bench dataset. */
+  problems: string;
+  /** A dataset to use instead of them. */
+  taskPath?: string | undefined;
+  /** Its layout (default: by what lies in it); without a dataset, the one format to look at. */
+  taskSource?: Format | undefined;
+  /** Of a FlashInfer-Bench problem; default: all. */
+  workloads?: WorkloadChoice | undefined;
+  /** Of a GPU MODE problem; default: `benchmark`. */
+  gpumodeMode?: GpuModeMode | undefined;
+  /** Of a KernelBench problem; default: fp32. */
+  precision?: Precision | undefined;
+};
 
-/** A problem that can be named: where its definition and its workloads lie. */
-export type Listed = { name: string; opType: string; definitionPath: string; workloadsPath: string };
+export const formats = ["flashinfer", "gpumode", "kernelbench"] as const satisfies readonly Format[];
 
-/** The problems below a FlashInfer-Bench style folder (`definitions/<op>/<name>.json`, `workloads/<op>/<name>.jsonl`), by name. */
-export function listProblems(root: string): Listed[] {
-  const folder = join(root, "definitions");
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .flatMap(({ name: opType }) =>
-      readdirSync(join(folder, opType))
-        .filter((file) => file.endsWith(".json"))
-        .map((file) => {
-          const name = file.slice(0, -".json".length);
-          return {
-            name,
-            opType,
-            definitionPath: join(folder, opType, file),
-            workloadsPath: join(root, "workloads", opType, `${name}.jsonl`),
-          };
-        }),
-    )
-    .sort((a, b) => (a.name < b.name ? -1 : 1));
+const listOf: Readonly<Record<Format, (path: string) => Listed[]>> = {
+  flashinfer: listFlashInfer,
+  gpumode: listGpuMode,
+  kernelbench: listKernelBench,
+};
+
+/** All problems that can be named, broken ones too. AppError `caller`: there is no such folder, or none in it. */
+export function listProblems(flags: ProblemFlags): Listed[] {
+  const known = placesOf(flags).flatMap((place) => listedAt(place, flags.taskPath === undefined));
+  if (known.length > 0) return known;
+  throw new AppError(
+    "caller",
+    "problem.none",
+    `${flags.problems} holds no problems: neither definitions/<op>/<name>.json, nor the folders ${formats.join(", ")}`,
+  );
 }
 
-/** Reads a problem by name. AppError `caller`: unknown (with the nearest names), or not what the schema says (with the place). */
-export function loadProblem(root: string, name: string): FlashInferProblem {
-  const known = listProblems(root);
-  const listed = known.find((problem) => problem.name === name);
-  if (!listed)
-    throw new AppError(
-      "caller",
-      "problem.unknown",
-      unknownMessage(
-        name,
-        known.map((problem) => problem.name),
-      ),
-    );
-  const definition = Definition.safeParse(readJson(listed.definitionPath, "definition"));
-  if (!definition.success) throw invalid(listed.definitionPath, definition.error);
-  if (!existsSync(listed.workloadsPath))
-    throw new AppError(
-      "caller",
-      "problem.workloads",
-      `${listed.workloadsPath} is missing: a problem needs at least one workload`,
-    );
-  const lines = readText(listed.workloadsPath, "workloads")
-    .split("\n")
-    .filter((line) => line.trim() !== "");
-  const workloads = lines.map((line, index) => {
-    const trace = Trace.safeParse(parsedLine(line, listed.workloadsPath, index));
-    if (!trace.success) throw invalid(`${listed.workloadsPath}, line ${index + 1}`, trace.error);
-    return trace.data.workload;
-  });
-  const problem = FlashInferProblem.safeParse({ format: "flashinfer", definition: definition.data, workloads });
-  if (!problem.success) throw invalid(listed.definitionPath, problem.error);
-  return problem.data;
-}
-
-/** What the sizes of a problem are meant for, by its tags; null: nothing says. */
-export function madeFor({ tags = [] }: Definition): "cpu" | "GPU" | null {
-  if (tags.includes("device:cpu")) return "cpu";
-  return tags.length > 0 ? "GPU" : null;
-}
-
-function parsedLine(line: string, path: string, index: number): unknown {
+/** What lies at one of several places. One that holds nothing is broken and hides no other. */
+function listedAt({ format, path }: Place, isOneOfMany: boolean): Listed[] {
   try {
-    return JSON.parse(line);
+    return listOf[format](path);
   } catch (error) {
-    throw new AppError("caller", "problem.invalid", `${path}, line ${index + 1} is not JSON`, { cause: error });
+    if (!isOneOfMany || !(error instanceof AppError)) throw error;
+    return [{ format, name: `${path}/`, path, broken: error.message }];
   }
 }
 
-const invalid = (where: string, error: z.ZodError): AppError =>
-  new AppError("caller", "problem.invalid", `${where}: ${complaints(error)}`);
+type Place = { format: Format; path: string };
 
-function unknownMessage(name: string, names: string[]): string {
-  const near = names
-    .map((candidate) => ({ candidate, cost: candidate.includes(name) ? 0 : distance(name, candidate) }))
-    .sort((a, b) => a.cost - b.cost)
-    .slice(0, 3)
-    .map(({ candidate }) => candidate);
-  return `there is no problem '${name}'. ${near.length > 0 ? `Did you mean ${near.join(", ")}? ` : ""}'ksearch problems' lists all.`;
+function placesOf({ problems, taskPath, taskSource }: ProblemFlags): Place[] {
+  if (taskPath !== undefined) return [{ format: taskSource ?? layoutOf(taskPath), path: taskPath }];
+  const places = existsSync(join(problems, "definitions"))
+    ? [{ format: "flashinfer" as const, path: problems }]
+    : formats.map((format) => ({ format, path: join(problems, format) })).filter(({ path }) => existsSync(path));
+  return places.filter(({ format }) => taskSource === undefined || taskSource === format);
+}
+
+/**
+ * Reads a problem by the name that `ksearch problems` shows, or by K-Search's task name (`gpumode_<name>`). `notes`: what
+ * a person should know of how it was read. AppError `caller`: unknown (with the nearest of all formats), or broken.
+ */
+export function loadProblem(name: string, flags: ProblemFlags): { problem: Problem; notes: string[] } {
+  const known = listProblems(flags);
+  const listed =
+    known.find((each) => each.name === name) ??
+    known.find((each) => each.format === "gpumode" && `gpumode_${each.name}` === name);
+  if (listed) return read(listed, flags);
+  const near = didYouMean(
+    name,
+    known.map((each) => each.name),
+  );
+  throw new AppError(
+    "caller",
+    "problem.unknown",
+    `there is no problem '${name}'.${near} 'ksearch problems' lists all.`,
+  );
+}
+
+function read(listed: Listed, flags: ProblemFlags): { problem: Problem; notes: string[] } {
+  const { format, name, path } = listed;
+  switch (format) {
+    case "flashinfer":
+      return readFlashInfer(path, name, flags.workloads ?? "all");
+    case "gpumode":
+      return readGpuMode(path, flags.gpumodeMode ?? "benchmark");
+    case "kernelbench": {
+      const [, level, problemId] = /^kernelbench_l(\d+)_p(\d+)$/.exec(name) ?? [];
+      return readKernelBench(path, Number(level), Number(problemId), flags.precision ?? "fp32");
+    }
+  }
 }

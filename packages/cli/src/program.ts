@@ -13,9 +13,9 @@ import { home } from "./local.ts";
 const artifacts = () => new Option("--artifacts-dir <dir>", "where runs are kept").default(".ksearch");
 const json = () => new Option("--json", "facts as JSON, for programs").default(false);
 const problemRoot = () =>
-  new Option("--problems <dir>", "folder of definitions and workloads (FlashInfer-Bench layout)").default(
-    join(home, "problems/flashinfer"),
-    "problems/flashinfer",
+  new Option("--problems <dir>", "folder of problems: one folder a format, or a FlashInfer-Bench dataset").default(
+    join(home, "problems"),
+    "problems",
   );
 const referee = () => new Option("--referee-python <path>", "Python that has ksearch_referee");
 
@@ -132,10 +132,12 @@ export function program(): Command {
 
   root
     .command("problems")
-    .description("what can be searched out of the box")
+    .description("what can be searched out of the box, or what a dataset holds")
+    .option("--task-source <format>", "flashinfer, gpumode or kernelbench")
+    .option("--task-path <dir>", "a dataset in one of these layouts, instead of what comes along")
     .addOption(problemRoot())
     .addOption(json())
-    .action((flags) => problems(flags.problems, flags.json));
+    .action((flags) => problems(flags));
 
   return root;
 }

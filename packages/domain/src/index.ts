@@ -32,6 +32,8 @@ export * from "./search/standing.ts";
 export * from "./search/state.ts";
 export * from "./search/summary.ts";
 export * from "./search/vet.ts";
+export * from "./solution.ts";
+export * from "./trace.ts";
 export * from "./tree/document.ts";
 export * from "./tree/edits.ts";
 export * from "./tree/node.ts";

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { digestOf } from "./digest.ts";
-import { FlashInferProblem } from "./problems/flashinfer.ts";
+import { FlashInferProblem, sizesFor } from "./problems/flashinfer.ts";
 import { GpuModeProblem } from "./problems/gpumode.ts";
 import { KernelBenchProblem } from "./problems/kernelbench.ts";
 
@@ -14,6 +14,10 @@ export const problemDigest = (problem: Problem): string => digestOf(problem);
 /** The name under which runs, kernels and folders know a problem. */
 export const problemName = (problem: Problem): string =>
   problem.format === "flashinfer" ? problem.definition.name : problem.name;
+
+/** What a problem's sizes are meant for; null: nothing says. */
+export const madeFor = (problem: Problem): "cpu" | "gpu" | null =>
+  problem.format === "flashinfer" ? sizesFor(problem.definition) : problem.madeFor;
 
 /** One thing that a problem's kernels are checked or timed on: a FlashInfer-Bench workload, a GPU MODE case, all of KernelBench. */
 export type WorkloadFacts = { id: string; axes: Record<string, number | string | boolean>; timed: boolean };

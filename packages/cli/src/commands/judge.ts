@@ -1,17 +1,16 @@
 import {
   AppError,
-  complaints,
   type EvaluationRequest,
   entryFile,
   hardenedSettings,
-  Kernel,
+  type Kernel,
   kernelId,
   kernelOf,
+  kernelOfSolution,
   type Problem,
   problemName,
   type Verdict,
 } from "@ksearch/domain";
-import { z } from "zod";
 import { openReferee, refereePython } from "../local.ts";
 import { columns, micros, paint, print, printJson, times } from "../output.ts";
 import { loadProblem } from "../problems.ts";
@@ -24,23 +23,9 @@ export type JudgeCommand = {
   against?: string | undefined;
 };
 
-/** A solution file of ours, K-Search's or FlashInfer-Bench's (spec/backends.md 1.4). */
-const Solution = z.looseObject({
-  definition: z.string(),
-  spec: z.looseObject({
-    language: z.string(),
-    entry_point: z.string(),
-    destination_passing_style: z.boolean().optional(),
-    binding: z.string().nullish(),
-    target_hardware: z.array(z.string()).optional(),
-    dependencies: z.array(z.string()).optional(),
-  }),
-  sources: z.array(z.looseObject({ path: z.string(), content: z.string() })),
-});
-
 /** `ksearch judge`: one kernel (a .cpp or .py file, or a solution JSON) against the referee on this machine. */
 export async function judge(name: string, file: string, command: JudgeCommand): Promise<void> {
-  const problem = loadProblem(command.problems, name);
+  const { problem } = loadProblem(name, command);
   const kernel = readCandidate(file, problem);
   const incumbent = command.against === undefined ? null : readCandidate(command.against, problem);
   const request: EvaluationRequest = {
@@ -63,27 +48,17 @@ export async function judge(name: string, file: string, command: JudgeCommand): 
 function readCandidate(file: string, problem: Problem): Kernel {
   const definition = problemName(problem);
   if (file.endsWith(".json")) {
-    const solution = Solution.safeParse(readJson(file, "solution"));
-    if (!solution.success) throw new AppError("caller", "solution.invalid", `${file}: ${complaints(solution.error)}`);
-    const { spec, sources } = solution.data;
-    const kernel = Kernel.safeParse({
-      definition: solution.data.definition,
-      language: spec.language,
-      entryPoint: spec.entry_point,
-      binding: spec.binding ?? (spec.language === "cpp" ? "c-abi" : "python"),
-      destinationPassing: spec.destination_passing_style ?? spec.language === "cpp",
-      targetHardware: spec.target_hardware ?? ["cpu"],
-      dependencies: spec.dependencies ?? [],
-      files: sources.map(({ path, content }) => ({ path, content })),
-    });
-    if (!kernel.success) throw new AppError("caller", "solution.invalid", `${file}: ${complaints(kernel.error)}`);
-    if (kernel.data.definition !== definition)
+    const shape = problem.format === "flashinfer" ? problem.definition : null;
+    const read = kernelOfSolution(readJson(file, "solution"), shape);
+    if ("problem" in read) throw new AppError("caller", "solution.invalid", `${file}: ${read.problem}`);
+    const { kernel } = read;
+    if (kernel.definition !== definition)
       throw new AppError(
         "caller",
         "solution.problem",
-        `${file} is for '${kernel.data.definition}', not for '${definition}'`,
+        `${file} is for '${kernel.definition}', not for '${definition}'`,
       );
-    return kernel.data;
+    return kernel;
   }
   const language = file.endsWith(".py") ? "python" : "cpp";
   const files = [{ path: entryFile[language], content: readText(file, "kernel") }];

@@ -1,6 +1,5 @@
 import { AppError } from "@ksearch/domain";
-import { distance } from "fastest-levenshtein";
-import type { Stores } from "../local.ts";
+import { nearest, type Stores } from "../local.ts";
 
 /** The run that a person means: an id, a unique beginning or ending of one, or nothing for the newest. */
 export async function pickRun(stores: Stores, given: string | undefined): Promise<string> {
@@ -12,10 +11,9 @@ export async function pickRun(stores: Stores, given: string | undefined): Promis
   if ((await stores.runs.get(given)) !== null) return given;
   const fitting = ids.filter((id) => id.startsWith(given) || id.endsWith(given));
   if (fitting.length === 1 && fitting[0] !== undefined) return fitting[0];
-  const near = ids.toSorted((a, b) => distance(given, a) - distance(given, b)).slice(0, 3);
   throw new AppError(
     "caller",
     "run.unknown",
-    `there is no one run '${given}'. ${fitting.length > 1 ? `It fits ${fitting.slice(0, 5).join(", ")}` : `The nearest: ${near.join(", ")}`}; 'ksearch list' shows all.`,
+    `there is no one run '${given}'. ${fitting.length > 1 ? `It fits ${fitting.slice(0, 5).join(", ")}` : `The nearest: ${nearest(given, ids).join(", ")}`}; 'ksearch list' shows all.`,
   );
 }

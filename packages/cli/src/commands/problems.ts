@@ -1,34 +1,38 @@
-import { AppError } from "@ksearch/domain";
+import { z } from "zod";
+import { parseFlags } from "../options.ts";
 import { columns, print, printJson } from "../output.ts";
-import { listProblems, loadProblem, madeFor } from "../problems.ts";
+import { formats, listProblems } from "../problems.ts";
 
-/** `ksearch problems`: what can be searched out of the box. */
-export function problems(root: string, json: boolean): void {
-  const known = listProblems(root);
-  if (known.length === 0) throw new AppError("caller", "problem.none", `${root} holds no definitions/<op>/<name>.json`);
-  const facts = known.map(({ name, opType }) => {
-    const { definition, workloads } = loadProblem(root, name);
-    return {
-      name,
-      opType,
-      workloads: workloads.length,
-      description: definition.description ?? "",
-      tags: definition.tags ?? [],
-      madeFor: madeFor(definition),
-    };
-  });
-  if (json) printJson({ problems: facts });
+const Flags = z.object({
+  problems: z.string(),
+  taskPath: z.string().optional(),
+  taskSource: z.enum(formats).optional(),
+  json: z.boolean(),
+});
+
+/** `ksearch problems`: what can be searched out of the box, or what a dataset holds. */
+export function problems(rawFlags: unknown): void {
+  const flags = parseFlags(Flags, rawFlags);
+  const known = listProblems(flags);
+  if (flags.json) printJson({ problems: known.map(({ path: _, ...facts }) => facts) });
   else
     print(
       columns([
-        ["problem", "kind", "sizes for", "workloads", "what"],
-        ...facts.map(({ name, opType, madeFor, workloads, description }) => [
-          name,
-          opType,
-          madeFor ?? "-",
-          String(workloads),
-          description.slice(0, 90),
-        ]),
+        ["problem", "format", "kind", "sizes for", "workloads", "what"],
+        ...known.map((each) =>
+          each.broken === null
+            ? [
+                each.name,
+                each.format,
+                each.opType ?? "-",
+                each.madeFor ?? "-",
+                String(each.workloads),
+                firstLine(each.description).slice(0, 90),
+              ]
+            : [each.name, each.format, "-", "-", "-", `broken: ${firstLine(each.broken)}`],
+        ),
       ]),
     );
 }
+
+const firstLine = (text: string): string => text.split("\n")[0] ?? "";

@@ -1,6 +1,7 @@
 import {
   AppError,
   type AttemptsPerNode,
+  madeFor,
   type Problem,
   problemDigest,
   type RunOptions,
@@ -14,7 +15,7 @@ import { openLlm, openStores, pathFrom, refereePython, transcriptFor } from "../
 import { type ModelChoice, modelKey } from "../model.ts";
 import { modelChoice, parseFlags, RunFlags, runOptions } from "../options.ts";
 import { dollars, note } from "../output.ts";
-import { loadProblem, madeFor } from "../problems.ts";
+import { loadProblem } from "../problems.ts";
 import { askDoctor, machineFacts } from "../referee.ts";
 import { execute } from "./execute.ts";
 
@@ -23,10 +24,11 @@ export type RunCommand = { artifactsDir: string; problems: string; json: boolean
 /** `ksearch run`: checks everything that can be checked, records the run, and works on it until it ends or pauses. */
 export async function run(name: string, rawFlags: unknown, command: RunCommand): Promise<void> {
   const flags = parseFlags(RunFlags, rawFlags);
-  const problem = loadProblem(command.problems, name);
+  const { problem, notes } = loadProblem(name, command);
   const choice = modelChoice(flags, pathFrom);
   const facts = factsOf(choice, problem);
-  if (madeFor(problem.definition) === "GPU" && !command.json)
+  if (!command.json) for (const line of notes) note(line);
+  if (madeFor(problem) === "gpu" && !command.json)
     note(`${name} has sizes for a GPU: on this CPU one evaluation may take minutes, or end in a time-out`);
   const model = openLlm(choice);
   const python = refereePython(command.refereePython);

@@ -116,6 +116,12 @@ export const FlashInferProblem = z
   });
 export type FlashInferProblem = z.infer<typeof FlashInferProblem>;
 
+/** What the sizes of a definition are meant for, by its tags; null: nothing says. */
+export function sizesFor({ tags = [] }: Definition): "cpu" | "gpu" | null {
+  if (tags.includes("device:cpu")) return "cpu";
+  return tags.length > 0 ? "gpu" : null;
+}
+
 /** Axes in definition order that vary by workload. */
 export const variableAxes = (definition: Definition): string[] =>
   Object.keys(definition.axes).filter((axis) => definition.axes[axis]?.type === "var");
