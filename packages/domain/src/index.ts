@@ -14,6 +14,7 @@ export * from "./prompts/tree.ts";
 export * from "./prompts/view.ts";
 export * from "./referee/examination.ts";
 export * from "./referee/request.ts";
+export * from "./referee/settings.ts";
 export * from "./referee/verdict.ts";
 export * from "./replies/code.ts";
 export * from "./replies/json.ts";
