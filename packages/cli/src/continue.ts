@@ -113,7 +113,7 @@ function fromFile(path: string, problem: Problem, options: RunOptions): NonNulla
     existsSync(rows) ? readText(rows, "solution rows") : "",
     {
       definition: problemName(problem),
-      kernelOf: (code) => readKernel(code, { definition: problemName(problem), language, targetHardware: device }),
+      kernelOf: (code) => readKernel(code, { problem, language, targetHardware: device }),
       scoreName: evaluation.aggregate,
       device,
     },

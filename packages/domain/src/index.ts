@@ -1,5 +1,6 @@
 export * from "./budget.ts";
 export * from "./digest.ts";
+export * from "./entry.ts";
 export * from "./errors.ts";
 export * from "./exchange/ksearch.ts";
 export * from "./json.ts";
@@ -9,6 +10,7 @@ export * from "./problems/flashinfer.ts";
 export * from "./problems/gpumode.ts";
 export * from "./problems/kernelbench.ts";
 export * from "./prompts/drafts.ts";
+export * from "./prompts/format.ts";
 export * from "./prompts/problem.ts";
 export * from "./prompts/tree.ts";
 export * from "./prompts/view.ts";

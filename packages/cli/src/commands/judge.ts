@@ -1,7 +1,8 @@
+import { basename } from "node:path";
 import {
   AppError,
   type EvaluationRequest,
-  entryFile,
+  entryForms,
   hardenedSettings,
   type Kernel,
   kernelId,
@@ -23,7 +24,7 @@ export type JudgeCommand = {
   against?: string | undefined;
 };
 
-/** `ksearch judge`: one kernel (a .cpp or .py file, or a solution JSON) against the referee on this machine. */
+/** `ksearch judge`: one kernel (a .cpp, .cu or .py file, or a solution JSON) against the referee on this machine. */
 export async function judge(name: string, file: string, command: JudgeCommand): Promise<void> {
   const { problem } = loadProblem(name, command);
   const kernel = readCandidate(file, problem);
@@ -60,10 +61,14 @@ function readCandidate(file: string, problem: Problem): Kernel {
       );
     return kernel;
   }
-  const language = file.endsWith(".py") ? "python" : "cpp";
-  const files = [{ path: entryFile[language], content: readText(file, "kernel") }];
-  const read = kernelOf(files, { definition, language, targetHardware: "cpu" });
-  if ("problem" in read) throw new AppError("caller", "kernel.unusable", `${file}: ${read.problem}`);
+  const language = file.endsWith(".py") ? "python" : file.endsWith(".cu") ? "cuda" : "cpp";
+  const alone = entryForms[problem.format][language].find(({ files }) => files.length === 1)?.files[0];
+  const files = [{ path: alone ?? basename(file), content: readText(file, "kernel") }];
+  const read = kernelOf(files, { problem, language, targetHardware: "cpu" });
+  if ("problem" in read) {
+    const mend = alone === undefined ? "; several files come as the sources of a solution JSON" : "";
+    throw new AppError("caller", "kernel.unusable", `${file}: ${read.problem}${mend}`);
+  }
   return read.kernel;
 }
 

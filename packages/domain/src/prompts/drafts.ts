@@ -3,7 +3,8 @@ import type { Problem } from "../problem.ts";
 import { policyOf } from "../search/decisions.ts";
 import type { Attempt, RunState } from "../search/state.ts";
 import { pathTo } from "../tree/node.ts";
-import { answerFormat, type Prompt, systemText } from "./problem.ts";
+import { answerFormat } from "./format.ts";
+import { type Prompt, systemText } from "./problem.ts";
 import { attemptLine, treeView } from "./view.ts";
 
 /** Characters of world model in a draft prompt (about a fourth as many tokens). */
@@ -35,7 +36,7 @@ export function draftPrompt(problem: Problem, state: RunState, attempt: Attempt,
     task(attempt, pathTo(tree, attempt.nodeId).length <= 2),
   ];
   return {
-    system: [systemText(problem, options), answerFormat(problem, options.language)].join("\n\n"),
+    system: [systemText(problem, options), answerFormat(problem, options.language, options.device)].join("\n\n"),
     user: parts.filter((part) => part !== "").join("\n\n"),
   };
 }

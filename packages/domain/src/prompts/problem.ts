@@ -1,103 +1,142 @@
-import type { Language } from "../kernel.ts";
-import type { Problem } from "../problem.ts";
-import { cPrototype, type Definition, type FlashInferProblem, type TensorSpec } from "../problems/flashinfer.ts";
-import { entryFile, entrySymbol } from "../replies/code.ts";
+import { type Problem, workloadsOf } from "../problem.ts";
+import type { FlashInferProblem, TensorSpec } from "../problems/flashinfer.ts";
+import type { GpuModeProblem } from "../problems/gpumode.ts";
+import type { KernelBenchProblem } from "../problems/kernelbench.ts";
+import type { EvaluationSettings } from "../referee/request.ts";
 import type { RunOptions } from "../search/options.ts";
+import { caseTable, micros } from "./cases.ts";
 
 /** A prompt in two parts: what stays the same over a run comes first, so that providers' prefix caches pay. */
 export type Prompt = { system: string; user: string };
 
-const tensorLine = (name: string, spec: TensorSpec): string =>
-  `- ${name}: ${spec.shape === null ? "scalar" : `[${spec.shape.join(", ")}]`} ${spec.dtype}${spec.description ? `  (${spec.description})` : ""}`;
+type Settings = EvaluationSettings;
 
-/** The whole specification of a problem as a model reads it: maths, shapes, the sizes that are timed, the tolerance. */
-export function problemText(problem: Problem, options: RunOptions): string {
+/**
+ * The whole specification of a problem as a model reads it: what is computed, on what, how exactly, and what the score is.
+ * It depends on the problem and the run's options alone, so it heads every prompt of a run.
+ */
+export function problemText(problem: Problem, { evaluation }: Pick<RunOptions, "evaluation">): string {
   switch (problem.format) {
     case "flashinfer":
-      return definitionText(problem, options);
+      return parts(definitionText(problem, evaluation));
     case "gpumode":
-      return [
-        `# Problem: ${problem.name}`,
-        problem.description,
-        ...problem.files.map(({ path, content }) => `## ${path}\n\`\`\`python\n${content.trim()}\n\`\`\``),
-      ].join("\n\n");
+      return parts(gpuModeText(problem, evaluation));
     case "kernelbench":
-      return `# Problem: ${problem.name} (${problem.title})\n\n\`\`\`python\n${problem.source.trim()}\n\`\`\``;
+      return parts(kernelBenchText(problem, evaluation));
   }
 }
 
-function definitionText({ definition, workloads }: FlashInferProblem, options: RunOptions): string {
+function definitionText(problem: FlashInferProblem, settings: Settings): string[] {
+  const { definition } = problem;
   const axes = Object.entries(definition.axes).map(
     ([name, axis]) =>
       `- ${name}: ${axis.type === "const" ? `always ${axis.value}` : "varies"}${axis.description ? `  (${axis.description})` : ""}`,
   );
-  const { rtol, atol, bound, matchedRatio, rmsRel } = options.evaluation.correctness;
-  const allowed = bound === "max" ? `max(${atol}, ${rtol}·|expected|)` : `${atol} + ${rtol}·|expected|`;
   return [
     `# Problem: ${definition.name} (${definition.op_type})`,
     definition.description ?? "",
     section("Axes", axes),
-    section(
-      "Inputs, in calling order",
-      Object.entries(definition.inputs).map(([name, spec]) => tensorLine(name, spec)),
-    ),
-    section(
-      "Outputs",
-      Object.entries(definition.outputs).map(([name, spec]) => tensorLine(name, spec)),
-    ),
+    section("Inputs, in calling order", Object.entries(definition.inputs).map(tensorLine)),
+    section("Outputs", Object.entries(definition.outputs).map(tensorLine)),
     section(
       "Constraints",
       (definition.constraints ?? []).map((constraint) => `- ${constraint}`),
     ),
-    section(
-      "Workloads that are checked and timed (the score is the geometric mean of reference time ÷ your time)",
-      workloads.map(workloadLine),
-    ),
-    `## Correctness\nEvery output element must lie within ${allowed} of the reference${matchedRatio < 1 ? ` (${matchedRatio * 100} % of them)` : ""}${rmsRel === null ? "" : `, and the rms error within ${rmsRel} of the rms of the reference`}. Shapes and dtypes are exact. Inputs are new for every call and must not be written to.`,
-    `## Reference (Python; it defines the result, not the method)\n\`\`\`python\n${definition.reference.trim()}\n\`\`\``,
-  ]
-    .filter((part) => part !== "")
-    .join("\n\n");
+    section("Workloads", caseTable(workloadsOf(problem), settings.baselineNs)),
+    section("Correctness", [`${toleranceText(settings)} Shapes and dtypes are exact.`]),
+    section("Score", [scoreText(settings, "workload")]),
+    `## Reference (Python; it defines the result, not the method)\n${pythonFence(definition.reference)}`,
+  ];
 }
 
-const section = (title: string, lines: string[]): string =>
+function gpuModeText(problem: GpuModeProblem, settings: Settings): string[] {
+  const cases = workloadsOf(problem);
+  const checked = cases.filter(({ timed }) => !timed);
+  const timed = cases.filter((one) => one.timed);
+  return [
+    `# Problem: ${problem.name}`,
+    problem.description.trim(),
+    section("Cases that are checked", caseTable(checked, null)),
+    section("Cases that are checked and timed", caseTable(timed, settings.baselineNs)),
+    section("Correctness", [
+      "Every case: inputs come from `generate_input` with these arguments and a secret seed, and your output goes through `check_implementation`, tolerances as written there.",
+    ]),
+    section("Score", [scoreText(settings, "timed case")]),
+    ...problem.files
+      .filter(({ path }) => !notShown.has(path))
+      .map(({ path, content }) => `## ${path}\n${pythonFence(content)}`),
+  ];
+}
+
+/** GPU MODE's runner and its sample answer say nothing of what is computed. */
+const notShown = new Set(["eval.py", "submission.py"]);
+
+const dtypeOf = { fp32: "float32", fp16: "float16", bf16: "bfloat16" } as const;
+
+function kernelBenchText(problem: KernelBenchProblem, settings: Settings): string[] {
+  const targetNs = settings.baselineNs?.[problem.name];
+  return [
+    `# Problem: ${problem.name} (${problem.title.replaceAll("_", " ").trim()})`,
+    `## Reference (it defines the result, not the method)\n${pythonFence(problem.source)}`,
+    section("What ModelNew must keep", [
+      "- The constructor: it is called with what `get_init_inputs` returns, as Model's is.",
+      "- `forward`: called with what `get_inputs` returns, it returns what Model's returns, in shape and dtype.",
+      "- Names and shapes of parameters and buffers: after both are constructed, Model's are copied into ModelNew's by name.",
+    ]),
+    section("Precision", [`Parameters and floating-point inputs are ${dtypeOf[problem.precision]}.`]),
+    section("Correctness", [toleranceText(settings)]),
+    section("Score", [
+      scoreText(settings, null),
+      ...(targetNs === undefined ? [] : [`Target: ${micros(targetNs)} µs (lower is better).`]),
+    ]),
+  ];
+}
+
+const tensorLine = ([name, spec]: [string, TensorSpec]): string =>
+  `- ${name}: ${spec.shape === null ? "scalar" : `[${spec.shape.join(", ")}]`} ${spec.dtype}${spec.description ? `  (${spec.description})` : ""}`;
+
+/** When an output is right, for problems without a check of their own. */
+function toleranceText({ correctness }: Settings): string {
+  const { rtol, atol, bound, matchedRatio, rmsRel } = correctness;
+  const allowed = bound === "max" ? `max(${atol}, ${rtol}·|expected|)` : `${atol} + ${rtol}·|expected|`;
+  const share = matchedRatio < 1 ? `${matchedRatio * 100} % of the elements of every output` : "Every output element";
+  const rms = rmsRel === null ? "" : `, and the rms error within ${rmsRel} of the rms of the reference`;
+  return `${share} must lie within ${allowed} of the reference${rms}.`;
+}
+
+/** What the score is; `unit` is what it is averaged over, null where there is but one. */
+function scoreText({ aggregate, baselineNs }: Settings, unit: string | null): string {
+  const ratio = aggregate.endsWith("vs_baseline") ? "baseline time ÷ your time" : "reference time ÷ your time";
+  const mean = aggregate.startsWith("geomean") ? "geometric" : "arithmetic";
+  const over = unit === null ? ratio : `the ${mean} mean of ${ratio} over the ${unit}s`;
+  const targets = baselineNs === null ? "" : " Targets are the baseline's times on this device.";
+  return `${capital(over)}; higher is better. A kernel that fails anywhere has none.${targets}`;
+}
+
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+const pythonFence = (code: string): string => `\`\`\`python\n${code.trim()}\n\`\`\``;
+const section = (title: string, lines: readonly string[]): string =>
   lines.length === 0 ? "" : `## ${title}\n${lines.join("\n")}`;
-
-const workloadLine = (workload: FlashInferProblem["workloads"][number]): string =>
-  `- ${workload.uuid}: ${Object.entries(workload.axes)
-    .map(([axis, size]) => `${axis}=${size}`)
-    .join(", ")}`;
-
-/** How the answer must look and be called, for one format and language. Stated once. */
-export function answerFormat(problem: Problem, language: Language): string {
-  if (problem.format !== "flashinfer") return `# Answer format: ${language}`;
-  const { definition } = problem;
-  const file = entryFile[language];
-  const shape = `Answer with the complete code, every file whole, each in a block of its own:\n<file name="${file}">\n…\n</file>\nOther files may stand beside it in blocks of their own. Text outside the blocks is ignored.`;
-  switch (language) {
-    case "cpp":
-      return `# Answer format: C++20\n${shape}\n\`${file}\` must define exactly this function:\n\`\`\`cpp\n#include <cstdint>\n${cPrototype(definition, entrySymbol)}\n\`\`\`\nTensors are row-major, contiguous and 64-byte aligned; outputs are allocated for you, hold garbage, and must be filled completely. No main, no prints, no files, no network. Only the C++ standard library and what the compiler flags give.`;
-    case "python":
-      return `# Answer format: Python\n${shape}\n\`${file}\` must define \`${entrySymbol}(${Object.keys(definition.inputs).join(", ")})\`, which takes numpy arrays and scalars in this order and returns ${outputsOf(definition)} as new contiguous arrays of the declared dtypes.`;
-    case "triton":
-    case "cuda":
-      return `# Answer format: ${language}\n${shape}\n\`${file}\` must define \`${entrySymbol}(${Object.keys(definition.inputs).join(", ")})\`, returning ${outputsOf(definition)}.`;
-  }
-}
-
-const outputsOf = (definition: Definition): string => {
-  const names = Object.keys(definition.outputs);
-  return names.length === 1 ? (names[0] ?? "") : `a tuple (${names.join(", ")})`;
-};
+const parts = (list: readonly string[]): string => list.filter((part) => part !== "").join("\n\n");
 
 /** The machine that judges, and what the referee does, so that no attempt is spent on finding it out. */
-export const machineText = (options: RunOptions): string =>
-  `# Machine\nTarget: ${options.device}. ${options.deviceFacts}\nEach timed call gets new values in new buffers with cold caches; every output is checked. Keeping results or prepared weights between calls, reading the clock, or leaving work to run after the return is refused. Do not fix sizes that the specification lets vary.`;
+export function machineText({ device, deviceFacts, evaluation }: RunOptions): string {
+  const { timing, correctness } = evaluation;
+  const calls = timing.inputs === "fresh" ? "new values in new buffers" : "the same inputs";
+  const gpu =
+    "Launch on the current stream (the default one where none is named) and do not synchronise: the referee waits for that stream.";
+  return [
+    `# Machine\nTarget: ${device}. ${deviceFacts}`,
+    `Each timed call gets ${calls}${timing.flushCache ? " with cold caches" : ""}${correctness.checkTimed === "all" ? "; every output is checked" : ""}.${device === "cpu" ? "" : ` ${gpu}`}`,
+    "Refused: writing to inputs; returning memory of an input or of an earlier result; keeping results or prepared weights from one call to the next; reading the clock; leaving work to run after the return (threads, other streams); other processes, so compilers too (load_inline); network; files but the kernel's own.",
+    "Do not fix sizes that the specification lets vary.",
+  ].join("\n");
+}
 
 /** The stable part that all prompts of a run begin with. */
 export const systemText = (problem: Problem, options: RunOptions): string =>
-  [
+  parts([
     "You are a performance engineer who makes one numerical kernel as fast as the hardware allows while keeping its results right.",
     problemText(problem, options),
     machineText(options),
-  ].join("\n\n");
+  ]);

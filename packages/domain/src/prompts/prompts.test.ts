@@ -1,8 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Log, looseDocument, looseNode, sampleKernel, sampleOptions, sampleProblem } from "../../test/samples.ts";
-import type { Language } from "../kernel.ts";
-import { readKernel } from "../replies/code.ts";
 import { extractObject } from "../replies/json.ts";
 import type { AttemptKind } from "../search/events.ts";
 import { type Attempt, attemptOf, type RunState } from "../search/state.ts";
@@ -250,49 +248,6 @@ test("all prompts of a run begin with the same words, so that prefix caches pay"
   );
   expect(new Set(drafts).size).toBe(1);
   expect(drafts[0]?.startsWith(stable)).toBe(true);
-});
-
-test("the specification is whole: sizes, tolerance, machine, reference", () => {
-  const text = systemText(problem, small().options);
-  for (const part of [
-    "scale_rows",
-    "- batch: varies",
-    "- width: always 64",
-    "x: [batch, width] float32",
-    "scale: scalar float32",
-    "total: [] int64",
-    "w512: batch=512",
-    "max(0.01, 0.01·|expected|)",
-    "def run(x, half, scale)",
-    "Target: cpu. 2 cores.",
-  ])
-    expect(text).toContain(part);
-});
-
-test("an answer in the form that a draft prompt asks for is read, and nothing in it forbids that form", () => {
-  for (const language of ["cpp", "python", "triton", "cuda"] as Language[]) {
-    const state = run([looseNode("a", "root")], { a: 2 }, { language });
-    const { system, user } = draftPrompt(problem, state, drafted(state, "draft_spec", "a"), none);
-    expect(`${system}${user}`).not.toMatch(/no markdown|no fences|backtick/i);
-    const name = /<file name="([^"]+)">/.exec(system)?.[1] ?? "";
-    const code = name.endsWith(".py")
-      ? "def run(x, half, scale):\n    return x"
-      : 'extern "C" void run(const float* x) {\n}';
-    expect(
-      readKernel(`<file name="${name}">\n${code}\n</file>`, {
-        definition: "scale_rows",
-        language,
-        targetHardware: "cpu",
-      }),
-    ).toHaveProperty("kernel");
-  }
-});
-
-test("the C++ prompt shows the exact prototype", () => {
-  const state = small();
-  expect(draftPrompt(problem, state, drafted(state, "draft_spec", "a"), none).system).toContain(
-    'extern "C" void run(const float* x, const uint16_t* half, float scale, float* y, int64_t* total, int64_t batch);',
-  );
 });
 
 test("init asks for two ideas a lane, shows a seed and what was wrong before", () => {

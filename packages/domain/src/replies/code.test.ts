@@ -1,10 +1,18 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { sampleGpuMode, sampleKernelBench } from "../../test/problems.ts";
+import { sampleProblem } from "../../test/samples.ts";
 import type { Language } from "../kernel.ts";
+import type { Format, Problem } from "../problem.ts";
 import { longestReply, readKernel } from "./code.ts";
 
-const read = (reply: string, language: Language = "cpp") =>
-  readKernel(reply, { definition: "scale_rows", language, targetHardware: "cpu" });
+const problems: Record<Format, Problem> = {
+  flashinfer: sampleProblem(),
+  gpumode: sampleGpuMode(),
+  kernelbench: sampleKernelBench(),
+};
+const read = (reply: string, language: Language = "cpp", format: Format = "flashinfer") =>
+  readKernel(reply, { problem: problems[format], language, targetHardware: "cpu" });
 const codeOf = (reply: string, language: Language = "cpp"): string => {
   const found = read(reply, language);
   return "problem" in found ? `problem: ${found.problem}` : (found.kernel.files[0]?.content ?? "");

@@ -1,43 +1,50 @@
+import { type EntryForm, entryForms, entryOf } from "../entry.ts";
 import { type Kernel, Kernel as KernelSchema, type Language, type SourceFile } from "../kernel.ts";
-
-/** Where a kernel of a language begins: its file and its function. */
-export const entryFile: Record<Language, string> = {
-  cpp: "kernel.cpp",
-  python: "main.py",
-  triton: "main.py",
-  cuda: "kernel.cu",
-};
-export const entrySymbol = "run";
+import { type Problem, problemName } from "../problem.ts";
+import { afterThinking, type Block, fencedBlocks, taggedBlocks } from "./blocks.ts";
+import { definesEntry, entryFault, sourceFault } from "./source.ts";
 
 /** A reply longer than this is not a kernel. Characters. */
 export const longestReply = 200_000;
 
 export type ReadKernel = { kernel: Kernel } | { problem: string };
 
-type Context = { definition: string; language: Language; targetHardware: string };
+type Context = { problem: Problem; language: Language; targetHardware: string };
+type Forms = readonly EntryForm[];
+type Files = ReadonlyMap<string, string>;
+type Found = { files: Files } | { problem: string };
 
 /**
- * The kernel in a reply. Named files (`<file name="kernel.cpp">…</file>`) win over fences, fences over bare code; of
- * several complete candidates the last one wins, so that an illustrative snippet before the answer does no harm. What is
- * cut off or has no entry function is a problem with its reason; nothing is repaired (spec/ksearch.md 4.3, B12).
+ * The kernel in a reply. Named files (`<file name="kernel.cpp">…</file>`, or K-Search's tags) win over fences, fences over
+ * bare code; of several complete candidates the last one wins, so that an illustrative snippet before the answer does no
+ * harm. What is cut off or has no entry is a problem with its reason; nothing is repaired (spec/ksearch.md 4.3, B12).
  */
 export function readKernel(reply: string, context: Context): ReadKernel {
-  const { language } = context;
+  const forms = entryForms[context.problem.format][context.language];
   if (reply.trim() === "") return { problem: "the reply is empty" };
   if (reply.length > longestReply)
     return { problem: `the reply has ${reply.length} characters, more than ${longestReply}` };
-  const found = namedFiles(reply, language) ?? fencedFile(reply, language) ?? bareFile(reply, language);
-  return "problem" in found ? found : kernelOf(found.files, context);
+  const answer = afterThinking(reply);
+  if (answer.trim() === "") return { problem: "the reply is all thinking, without an answer: it looks cut off" };
+  const found = namedFiles(answer, forms) ?? fencedFiles(answer, forms) ?? bareFile(answer, forms);
+  if ("problem" in found) return found;
+  const fault = faultOf(found.files, forms);
+  return fault === null ? kernelOf(sources(found.files), context) : { problem: fault };
 }
 
-/** Files as a kernel of a language, by our conventions of entry and binding. */
-export function kernelOf(files: readonly SourceFile[], { definition, language, targetHardware }: Context): ReadKernel {
+/** Files as a kernel of a language, by the conventions of `entryForms`. */
+export function kernelOf(files: readonly SourceFile[], { problem, language, targetHardware }: Context): ReadKernel {
+  const forms = entryForms[problem.format][language];
+  const byPath = new Map(files.map(({ path, content }) => [path, content]));
+  const form = formOf(byPath, forms);
+  if (form === null) return { problem: missingFiles(byPath, forms) };
+  const { entryPoint, binding, destinationPassing } = form;
   const kernel = KernelSchema.safeParse({
-    definition,
+    definition: problemName(problem),
     language,
-    entryPoint: `${entryFile[language]}::${entrySymbol}`,
-    binding: language === "cpp" ? "c-abi" : "python",
-    destinationPassing: language === "cpp",
+    entryPoint,
+    binding,
+    destinationPassing,
     targetHardware: [targetHardware],
     dependencies: [],
     files,
@@ -47,95 +54,74 @@ export function kernelOf(files: readonly SourceFile[], { definition, language, t
   return { kernel: kernel.data };
 }
 
-type Files = { files: SourceFile[] } | { problem: string };
+const sources = (files: Files): SourceFile[] => [...files].map(([path, content]) => ({ path, content }));
 
-function namedFiles(reply: string, language: Language): Files | null {
-  const files = new Map<string, string>();
-  let open: { name: string; from: number } | null = null;
-  // A tag in back-ticks is talked about, not opened.
-  for (const tag of reply.matchAll(/(?<!`)<file\s+name\s*=\s*["']([^"'<>]{1,200})["']\s*>|<\/file>/g)) {
-    if (tag[1] !== undefined) open = { name: tag[1], from: tag.index + tag[0].length };
-    else if (open !== null) {
-      const text = unwrapped(reply.slice(open.from, tag.index));
-      const isSnippet = open.name === entryFile[language] && files.has(open.name) && !definesEntry(text, language);
-      if (!isSnippet) files.set(open.name, text);
-      open = null;
-    }
-  }
-  if (open !== null) return { problem: `the file '${open.name}' is not closed by </file>: the reply looks cut off` };
-  if (files.size === 0) return null;
-  const entry = files.get(entryFile[language]);
-  if (entry === undefined) return { problem: `no file '${entryFile[language]}' among ${[...files.keys()].join(", ")}` };
-  if (!definesEntry(entry, language)) return { problem: noEntry(language) };
-  return { files: [...files].map(([path, content]) => ({ path, content })) };
+/** The form that the files have: the first that is whole, preferably with its entry; null: none is. */
+function formOf(files: Files, forms: Forms): EntryForm | null {
+  const whole = forms.filter((form) => form.files.every((path) => files.has(path)));
+  return whole.find((form) => definesEntry(form, entryText(files, form))) ?? whole[0] ?? null;
 }
 
-/** A file block's text without the CDATA or the fence that some models put around it. */
-const unwrapped = (text: string): string =>
-  text
-    .trim()
-    .replace(/^<!\[CDATA\[([\s\S]*)\]\]>$/, "$1")
-    .trim()
-    .replace(/^```[^\n]*\n([\s\S]*?)\n?```$/, "$1");
+const entryText = (files: Files, form: EntryForm): string => files.get(entryOf(form).file) ?? "";
 
-function fencedFile(reply: string, language: Language): Files | null {
+function faultOf(files: Files, forms: Forms): string | null {
+  const form = formOf(files, forms);
+  if (form === null) return missingFiles(files, forms);
+  const faults = [...files].map(([path, content]) => sourceFault(path, content));
+  return entryFault(form, entryText(files, form)) ?? faults.find((fault) => fault !== null) ?? null;
+}
+
+function missingFiles(files: Files, forms: Forms): string {
+  const ways = forms.map((form) => form.files.join(" and ")).join(", or ");
+  if (files.size === 0) return `the answer takes ${ways}, each under its name`;
+  const [missing = []] = forms
+    .map((form) => form.files.filter((path) => !files.has(path)))
+    .sort((a, b) => a.length - b.length);
+  return `no file '${missing.join("' and no '")}' among ${[...files.keys()].join(", ")}: the answer takes ${ways}`;
+}
+
+function namedFiles(reply: string, forms: Forms): Found | null {
+  const { blocks, open } = taggedBlocks(reply);
+  if (open !== null) return { problem: `the file '${open}' is not closed by </file>: the reply looks cut off` };
+  return blocks.length === 0 ? null : { files: byName(blocks, forms) };
+}
+
+/** Of blocks with one name the last one counts; of an entry file, the last that has the entry: a later one may show a part. */
+function byName(blocks: readonly Block[], forms: Forms): Map<string, string> {
+  const files = new Map<string, string>();
+  for (const [name, same] of Map.groupBy(blocks, (block) => block.name)) {
+    if (name === null) continue;
+    const form = forms.find((each) => entryOf(each).file === name);
+    const whole = form && same.findLast(({ text }) => definesEntry(form, text));
+    files.set(name, (whole ?? same.at(-1))?.text ?? "");
+  }
+  return files;
+}
+
+/** Fenced code: files by the names in their fences, or the last one that has the entry of a form of one file. */
+function fencedFiles(reply: string, forms: Forms): Found | null {
   const { blocks, cutOff } = fencedBlocks(reply);
   if (cutOff) return { problem: "the last code fence is not closed: the reply looks cut off" };
   if (blocks.length === 0) return null;
-  const last = blocks.findLast((code) => definesEntry(code, language));
-  return last === undefined
-    ? { problem: noEntry(language) }
-    : { files: [{ path: entryFile[language], content: last }] };
+  const files = byName(blocks, forms);
+  const single = forms.find(isOneFile);
+  if (single === undefined || forms.some((form) => !isOneFile(form) && form.files.every((path) => files.has(path))))
+    return { files };
+  const { file } = entryOf(single);
+  const whole = blocks.filter(({ text }) => definesEntry(single, text));
+  const entry = whole.findLast(({ name }) => name === null || name === file) ?? whole.at(-1);
+  if (entry === undefined)
+    return { problem: entryFault(single, blocks.at(-1)?.text ?? "") ?? missingFiles(files, forms) };
+  if (entry.name !== null) files.delete(entry.name);
+  return { files: files.set(file, entry.text) };
 }
 
-/** The fenced blocks of a text, as CommonMark has them: a fence ends at one of its own kind that is at least as long. */
-function fencedBlocks(text: string): { blocks: string[]; cutOff: boolean } {
-  const blocks: string[] = [];
-  let open: { indent: number; fence: string; lines: string[] } | null = null;
-  for (const line of text.split("\n")) {
-    const [, indent = "", fence = "", info = ""] = /^([ \t]*)(`{3,}|~{3,})(.*)$/s.exec(line) ?? [];
-    if (open === null) {
-      if (fence !== "" && !info.includes("`")) open = { indent: indent.length, fence, lines: [] };
-    } else if (fence.startsWith(open.fence) && info.trim() === "") {
-      blocks.push(open.lines.map((each) => `${each}\n`).join(""));
-      open = null;
-    } else {
-      const margin = /^[ \t]*/.exec(line)?.[0].length ?? 0;
-      open.lines.push(line.slice(Math.min(open.indent, margin)));
-    }
-  }
-  return { blocks, cutOff: open !== null };
+function bareFile(reply: string, forms: Forms): Found {
+  const single = forms.find(isOneFile);
+  const fault = single ? entryFault(single, reply) : missingFiles(new Map(), forms);
+  return single && fault === null
+    ? { files: new Map([[entryOf(single).file, reply.trim()]]) }
+    : { problem: `the reply holds no code: neither a file block nor a fence, and ${fault}` };
 }
 
-function bareFile(reply: string, language: Language): Files {
-  return definesEntry(reply, language)
-    ? { files: [{ path: entryFile[language], content: reply.trim() }] }
-    : { problem: `the reply holds no code: neither a file block nor a fence, and ${noEntry(language)}` };
-}
-
-const noEntry = (language: Language): string =>
-  `no definition of '${entrySymbol}' for ${entryFile[language]} was found`;
-
-const definesEntry = (code: string, language: Language): boolean =>
-  language === "python" || language === "triton"
-    ? new RegExp(`^(async\\s+)?def\\s+${entrySymbol}\\s*\\(`, "m").test(code)
-    : definesFunction(code);
-
-/** C-like code without its comments; strings stay. */
-export const withoutComments = (code: string): string =>
-  code.replace(commentOrString, (found) => (found.startsWith('"') ? found : " "));
-
-const commentOrString = /\/\/[^\n]*|\/\*(?:[\s\S]*?\*\/|[\s\S]*$)|"(?:[^"\\\n]|\\.)*"?/g;
-const parenthesis = new RegExp(
-  `(\\b${entrySymbol}\\s*)?\\(|\\)(\\s*(?:noexcept\\s*(?:\\([^()]*\\)\\s*)?)?(?:->\\s*void\\s*)?\\{)?`,
-  "g",
-);
-
-/** Whether C++ code has the entry with its arguments and a body; a prototype, a call or a comment is none. */
-function definesFunction(code: string): boolean {
-  const opened: boolean[] = [];
-  for (const [text, name, body] of code.replace(commentOrString, " ").matchAll(parenthesis))
-    if (text.endsWith("(")) opened.push(name !== undefined);
-    else if (opened.pop() === true && body !== undefined) return true;
-  return false;
-}
+const isOneFile = ({ files }: EntryForm): boolean => files.length === 1;

@@ -9,7 +9,6 @@ import {
   evaluateCall,
   isHalted,
   type KernelId,
-  problemName,
   type RunEvent,
   type RunState,
   readKernel,
@@ -87,11 +86,7 @@ export const vet = (deps: Deps): Step =>
       throw new AppError("operator", "store.corrupt", `the reply to ${attemptName(attempt)} is missing from the store`);
     const problem = await loadProblem(deps.blobs, runId);
     const { language, device } = state.options;
-    const read = readKernel(answer.text, {
-      definition: problemName(problem),
-      language,
-      targetHardware: device,
-    });
+    const read = readKernel(answer.text, { problem, language, targetHardware: device });
     if ("problem" in read)
       return commitDraft(deps, input, () => [
         drafted(attempt, null, null),
