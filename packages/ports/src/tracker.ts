@@ -20,7 +20,10 @@ export interface Tracker {
   attempt(attempt: TrackedAttempt): Promise<void>;
   /** The same files under the same name are no second version. */
   artifact(artifact: TrackedArtifact): Promise<void>;
-  /** Closes the record, once everything has left this machine where it is to leave it; `run` of a new tracker opens it again. */
+  /**
+   * Closes the record, once everything has left this machine where it is to leave it; `run` of a new tracker opens it
+   * again. `tracker.left`: what did not leave in time is kept here, and the message says what sends it.
+   */
   finish(end: TrackedEnd): Promise<void>;
   /** Ends whatever is at work for this tracker, at once. Safe at any time. */
   stop(): void;

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { AppError } from "@ksearch/domain";
 import type { Tracker } from "@ksearch/ports";
 import { z } from "zod";
 import { type Sidecar, startSidecar } from "./sidecar.ts";
@@ -22,6 +23,7 @@ const script = fileURLToPath(new URL("ksearch_wandb.py", import.meta.url));
 
 const Opened = z.strictObject({ seq: z.int().nonnegative(), where: z.string() });
 const Done = z.strictObject({});
+const Closed = z.strictObject({ left: z.string().nullable() });
 
 /**
  * Weights & Biases through its own Python package, in a process of its own (`ksearch_wandb.py`). The W&B run has the id of
@@ -33,7 +35,8 @@ export function wandbTracker({ python, env, folder, project, name, mode, limitsM
     async run(run) {
       const own = { WANDB_DATA_DIR: join(folder, "wandb/data"), WANDB_CACHE_DIR: join(folder, "wandb/cache") };
       sidecar = startSidecar([python, script], { ...own, ...env });
-      return sidecar.ask({ verb: "run", folder, project, name, mode, run }, Opened, limitsMs.run);
+      const opened = await sidecar.ask({ verb: "run", folder, project, name, mode, run }, Opened, limitsMs.run);
+      return mode === "online" ? opened : { ...opened, where: `${opened.where} ('wandb sync' sends it)` };
     },
     async attempt(attempt) {
       await sidecar?.ask({ verb: "attempt", ...attempt }, Done, limitsMs.record);
@@ -42,8 +45,15 @@ export function wandbTracker({ python, env, folder, project, name, mode, limitsM
       await sidecar?.ask({ verb: "artifact", ...artifact }, Done, limitsMs.record);
     },
     async finish(end) {
-      await sidecar?.ask({ verb: "finish", ...end }, Done, limitsMs.finish);
-      await sidecar?.end(limitsMs.record);
+      if (sidecar === null) return;
+      const { left } = await sidecar.ask({ verb: "finish", ...end }, Closed, limitsMs.finish);
+      await sidecar.end(limitsMs.finish);
+      if (left !== null)
+        throw new AppError(
+          "operator",
+          "tracker.left",
+          `not everything was uploaded in time: 'wandb sync ${left}' sends the rest`,
+        );
     },
     stop() {
       sidecar?.kill();

@@ -109,22 +109,23 @@ class Record:
         self.run.log_artifact(artifact)
         self.keep(message["seq"])
 
-    def finish(self, message: dict[str, Any]) -> None:
-        """Write the summary and close the run at W&B."""
+    def finish(self, message: dict[str, Any]) -> bool:
+        """Write the summary and close the run at W&B. False: not everything was uploaded in time."""
         summary: Any = self.run.summary
         summary.update({**message["values"], **tables(message)})
-        self.close()
+        return self.close()
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """Close the run at W&B as finished, paused or not: a search that ends without a kernel has not crashed."""
         try:
             self.run.finish(exit_code=0)
         except TimeoutError:
-            give_up(f"not everything was uploaded in time; the rest lies in {self.where()}: 'wandb sync' sends it")
+            return False
+        return True
 
-    def where(self) -> str:
-        """Say where people see the run."""
-        return self.run.url or str(Path(self.run.dir).parent)
+    def kept(self) -> str:
+        """Say which folder holds what W&B was told, sent or not."""
+        return str(Path(self.run.dir).parent)
 
 
 def progress_path(folder: Path) -> Path:
@@ -161,7 +162,7 @@ def hear(lines: IO[str], replies: IO[str]) -> None:
             match message["verb"], record:
                 case "run", None:
                     record = Record.open(message)
-                    answer(replies, {"seq": record.seq, "where": record.where()})
+                    answer(replies, {"seq": record.seq, "where": record.run.url or record.kept()})
                     continue
                 case "attempt", Record():
                     record.attempt(message)
@@ -169,7 +170,8 @@ def hear(lines: IO[str], replies: IO[str]) -> None:
                     record.artifact(message)
                 case "finish", Record():
                     closing, record = record, None
-                    closing.finish(message)
+                    answer(replies, {"left": None if closing.finish(message) else closing.kept()})
+                    continue
                 case verb, _:
                     give_up(f"'{verb}' is not what comes next")
             answer(replies, {})

@@ -101,7 +101,6 @@ describe.concurrent("a process that does not do what it should", () => {
   test.each<[string, string, string, RegExp]>([
     ["has no wandb", 'exec python3 -I -S "$@"', "tracker.ended", /has no package wandb/],
     ["crashes without a word", "exit 7", "tracker.ended", /exit code 7/],
-    ["crashes with a word", "read line; echo a; echo 'why it died' >&2; kill -9 $$", "tracker.rubbish", /'a'/],
     [
       "dies of its last words",
       "read line; echo 'first' >&2; echo 'why it died' >&2; exit 1",
@@ -129,7 +128,7 @@ describe.concurrent("a process that does not do what it should", () => {
   });
 
   test("hangs after its last answer: it is ended, and the end is no failure", async () => {
-    const opened = `read line; echo '{"seq":0,"where":"x"}'; read line; echo '{}'; sleep 30`;
+    const opened = `read line; echo '{"seq":0,"where":"x"}'; read line; echo '{"left":null}'; sleep 30`;
     const tracker = misbehaving(opened, limits(1_000));
     await tracker.run(run);
     await tracker.finish(end);

@@ -51,14 +51,15 @@ const originalValues = (task: string, { best }: Tally, score: ReturnType<typeof 
   [`${task}/generate/best_score`]: best?.value ?? null,
 });
 
-const guardValues = (guards: Verdict["guards"]): TrackedValues => ({
-  "ksearch/guardsWarned": guards.filter(({ level }) => level === "warn").length,
-  "ksearch/guardsRejected": guards.filter(({ level }) => level === "reject").length,
-  "ksearch/guards": guards
-    .filter(({ level }) => level !== "info")
-    .map(({ id }) => id)
-    .join(" "),
-});
+/** What the referee noted, `info` left out: how many findings of each level, and which guards they come from. */
+function guardValues(guards: Verdict["guards"]): TrackedValues {
+  const of = (wanted: string) => guards.filter(({ level }) => level === wanted);
+  return {
+    "ksearch/guardsWarned": of("warn").length,
+    "ksearch/guardsRejected": of("reject").length,
+    "ksearch/guards": [...new Set([...of("reject"), ...of("warn")].map(({ id }) => id))].join(" "),
+  };
+}
 
 /** Where the run as a whole stands, times since its beginning. */
 const runValues = (state: RunState, { tokens }: Tally): TrackedValues => ({
