@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { agentLlm, deliver } from "@ksearch/adapters/agent";
 import { fileBlobs, openFolder } from "@ksearch/adapters/files";
 import { localEngine } from "@ksearch/adapters/localengine";
+import { noTracker } from "@ksearch/adapters/none";
 import { createOpenAiLlm, parsePrice } from "@ksearch/adapters/openai";
 import {
   formatTranscript,
@@ -15,8 +16,9 @@ import {
 } from "@ksearch/adapters/replay";
 import { holdRun, isRunHeld, openDatabase, sqliteEvents, sqliteMoney, sqliteRuns } from "@ksearch/adapters/sqlite";
 import { subprocessReferee } from "@ksearch/adapters/subprocess";
+import { wandbTracker } from "@ksearch/adapters/wandb";
 import { AppError } from "@ksearch/domain";
-import type { Blobs, Engine, Events, Llm, Money, Referee, Runs } from "@ksearch/ports";
+import type { Blobs, Engine, Events, Llm, Money, Referee, Runs, Tracker } from "@ksearch/ports";
 import {
   createLog,
   createSteps,
@@ -28,6 +30,7 @@ import {
 } from "@ksearch/workflow";
 import type { ModelChoice } from "./model.ts";
 import { readText } from "./text.ts";
+import type { TrackingChoice, WandbDefaults } from "./tracking.ts";
 
 /** The one file of the command line that picks adapters and reads the environment. */
 
@@ -177,6 +180,44 @@ export {
   saveTraces,
   type WorkloadChoice,
 } from "@ksearch/adapters/datasets";
+/** What the environment says of Weights & Biases where no flag does. */
+export const wandbDefaults = (): WandbDefaults => ({
+  project: process.env.WANDB_PROJECT,
+  name: process.env.RUN_NAME,
+  mode: process.env.WANDB_MODE,
+});
+
+/** Variables that W&B's process gets: its own with the key, and what finds home, caches, proxies and certificates. */
+const ofWandb =
+  /^(WANDB_\w+|PATH|HOME|NETRC|TMPDIR|LANG|XDG_\w+_HOME|(HTTP|HTTPS|ALL|NO)_PROXY|\w+_CA_BUNDLE|SSL_CERT_\w+)$/i;
+
+const wandbEnv = (): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(process.env).flatMap(([name, value]) =>
+      ofWandb.test(name) && value !== undefined ? [[name, value]] : [],
+    ),
+  );
+
+/** Who shows a run, by its choice. AppError `operator` `tracker.missing`: W&B is not installed. */
+export function openTracker(stores: Stores, runId: string, choice: TrackingChoice | null): Tracker {
+  if (choice === null) return noTracker();
+  const python = process.env.KSEARCH_WANDB_PYTHON ?? join(home, "packages/adapters/src/wandb/.venv/bin/python");
+  if (python.includes("/") && !existsSync(python))
+    throw new AppError(
+      "operator",
+      "tracker.missing",
+      `Weights & Biases is not at ${python}: run scripts/wandb.sh, or name a Python that has it (0.19 or later) in KSEARCH_WANDB_PYTHON`,
+    );
+  return wandbTracker({
+    project: choice.project,
+    name: choice.name ?? runId,
+    mode: choice.mode,
+    python,
+    env: wandbEnv(),
+    folder: join(stores.root, "runs", runId),
+    limitsMs: { run: 60_000, record: 60_000, finish: 60_000 },
+  });
+}
 
 export { deliver, formatTranscript, parsePrice, type RecordedReply, refereeEnv };
 

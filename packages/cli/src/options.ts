@@ -8,6 +8,7 @@ import {
 import { z } from "zod";
 import { parsePrice } from "./local.ts";
 import type { ModelChoice } from "./model.ts";
+import { WandbName } from "./tracking.ts";
 
 const number = z.string().regex(/^-?\d+(\.\d+)?$/, "a number");
 const whole = z.string().regex(/^\d+$/, "a whole number").transform(Number);
@@ -57,6 +58,10 @@ export const RunFlags = z.object({
   api: z.enum(["auto", "responses", "chat"]).optional(),
   reasoningEffort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh", "max"]).optional(),
   modelPrice: z.string().optional(),
+  wandb: z.boolean().optional(),
+  wandbProject: WandbName.optional(),
+  wandbMode: z.enum(["online", "offline"]).optional(),
+  runName: WandbName.optional(),
 });
 export type RunFlags = z.infer<typeof RunFlags>;
 
@@ -71,8 +76,19 @@ const modelFlags = {
 } as const;
 export type ModelFlags = Pick<RunFlags, keyof typeof modelFlags>;
 
-/** Flags of `ksearch resume`: other lanes, another model. */
-export const ResumeFlags = RunFlags.pick(modelFlags).extend({ lanes: RunFlags.shape.lanes.optional() });
+/** True where a flag says which model answers. */
+export const namesModel = (flags: ModelFlags): boolean =>
+  (Object.keys(modelFlags) as (keyof ModelFlags)[]).some((name) => flags[name] !== undefined);
+
+/** Flags of `ksearch track`, and of the other commands beside theirs. */
+export const TrackFlags = RunFlags.pick({ wandb: true, wandbProject: true, wandbMode: true, runName: true });
+export type TrackFlags = z.infer<typeof TrackFlags>;
+
+/** Flags of `ksearch resume`: other lanes, another model, where the run is shown. */
+export const ResumeFlags = RunFlags.pick(modelFlags).extend({
+  lanes: RunFlags.shape.lanes.optional(),
+  ...TrackFlags.shape,
+});
 export type ResumeFlags = z.infer<typeof ResumeFlags>;
 
 /** Parses flags, naming the flag that is wrong. */

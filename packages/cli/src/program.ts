@@ -7,6 +7,7 @@ import { answer, prompts } from "./commands/prompts.ts";
 import { kernel, list, show, tree } from "./commands/read.ts";
 import { resume } from "./commands/resume.ts";
 import { run } from "./commands/run.ts";
+import { track } from "./commands/track.ts";
 import { transcript } from "./commands/transcript.ts";
 import { home } from "./local.ts";
 
@@ -30,6 +31,13 @@ const withModel = (command: Command): Command =>
     .option("--model-price <in/out>", "dollars per million tokens, e.g. 1.25/10; 0/0 for a local model")
     .option("--transcript <file>", "recorded replies instead of a model");
 
+/** The flags that say how Weights & Biases shows a run. */
+const withTracking = (command: Command): Command =>
+  command
+    .option("--wandb-project <name>", "project there (default: WANDB_PROJECT, else flashinfer-bench)")
+    .option("--wandb-mode <mode>", "online, or offline: no key, no network (default: WANDB_MODE, else online)")
+    .option("--run-name <name>", "what the run is called there (default: RUN_NAME, else its id)");
+
 /** The command line: names, flags and help; each command is a function of its arguments. */
 export function program(): Command {
   const root = new Command("ksearch")
@@ -38,7 +46,7 @@ export function program(): Command {
     .exitOverride()
     .configureOutput({ outputError: () => undefined });
 
-  withModel(root.command("run"))
+  withTracking(withModel(root.command("run")))
     .description("search for a fast kernel")
     .argument("<problem>", "a problem's name, see 'ksearch problems'")
     .option("--lanes <n>", "parallel workers", "4")
@@ -58,16 +66,18 @@ export function program(): Command {
     .option("--seed <n>", "of the search's own choices", "1")
     .option("--max-output-tokens <n>", "of one reply", "32000")
     .option("--llm-timeout <seconds>", "for one reply", "600")
+    .option("--wandb", "show the run at Weights & Biases (docs/tracking.md)")
     .addOption(problemRoot())
     .addOption(artifacts())
     .addOption(referee())
     .addOption(json())
     .action((name: string, flags) => run(name, flags, flags));
 
-  withModel(root.command("resume"))
+  withTracking(withModel(root.command("resume")))
     .description("go on with a paused, interrupted or killed run")
     .argument("[run]", "id or part of it; default: the newest")
     .option("--lanes <n>", "parallel workers; default: as before")
+    .option("--wandb", "show the run at Weights & Biases from now on; default: as before")
     .addOption(artifacts())
     .addOption(referee())
     .addOption(json())
@@ -110,6 +120,13 @@ export function program(): Command {
     .option("--label <words>", "what screens shall say of these replies; default: who answered and when")
     .addOption(artifacts())
     .action((given: string | undefined, flags) => transcript(given, flags));
+
+  withTracking(root.command("track"))
+    .description("send a run to Weights & Biases, or what is left of it, from its log")
+    .argument("[run]", "id or part of it; default: the newest")
+    .addOption(artifacts())
+    .addOption(json())
+    .action((given: string | undefined, flags) => track(given, flags, flags));
 
   root
     .command("cancel")

@@ -5,3 +5,4 @@ export type * from "./llm.ts";
 export type * from "./money.ts";
 export type * from "./referee.ts";
 export type * from "./runs.ts";
+export type * from "./tracker.ts";

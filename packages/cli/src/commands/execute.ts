@@ -1,8 +1,9 @@
 import { AppError, messageOf, type RunState, repliesFrom } from "@ksearch/domain";
-import type { Llm } from "@ksearch/ports";
+import type { Llm, Tracker } from "@ksearch/ports";
 import { requestPause } from "@ksearch/workflow";
 import { isInteractive, openEngine, openReferee, type Stores, self } from "../local.ts";
 import { note, print, printJson } from "../output.ts";
+import { trackRun } from "../track.ts";
 import { follow } from "../view/follow.ts";
 import { resultLines } from "../view/result.ts";
 
@@ -12,21 +13,34 @@ export type Execution = {
   llm: Llm;
   python: string;
   json: boolean;
+  /** Opens what shows the run elsewhere. */
+  tracker: () => Tracker;
   /** What was shown before: a resume begins where the log stood; null shows it from the start. */
   from: RunState | null;
 };
 
 /** Works on a recorded run in this process and shows it. Throws AppError when it paused, with the way to go on. */
-export async function execute(stores: Stores, { runId, lanes, llm, python, json, from }: Execution): Promise<void> {
+export async function execute(stores: Stores, execution: Execution): Promise<void> {
+  const { runId, lanes, llm, python, json, tracker, from } = execution;
   const engine = openEngine(stores, llm, openReferee(python));
   const manner = json ? "json" : isInteractive() ? "screen" : "lines";
   const id = await engine.start({ runId, lanes });
   if (!json) note(`${runId}  (Ctrl-C pauses it; '${self} resume ${runId}' goes on)`);
   const notices: string[] = [];
   const tell = (words: string) => (manner === "screen" ? notices.push(words) : note(words));
+  const tracking = trackRun(stores, runId, tracker, tell);
   const forget = pauseOnSignal(stores, runId, tell);
-  await follow(stores, runId, { manner, from, status: () => engine.status(id), notices });
-  forget();
+  try {
+    await follow(stores, runId, { manner, from, status: () => engine.status(id), notices });
+    forget();
+    await tellEnd(stores, runId, json);
+  } finally {
+    await tracking.end(note);
+  }
+}
+
+/** Says what the run has come to. Throws AppError when it paused, with the way to go on. */
+async function tellEnd(stores: Stores, runId: string, json: boolean): Promise<void> {
   const state = await stores.log.state(runId);
   if (json) printJson({ type: "summary", model: repliesFrom(state.options), ...(await stores.runs.get(runId)) });
   else print(resultLines(state, stores.root).join("\n"));

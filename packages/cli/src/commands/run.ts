@@ -11,12 +11,13 @@ import {
 import type { Llm } from "@ksearch/ports";
 import { createRun, putJson } from "@ksearch/workflow";
 import { newRunId } from "../ids.ts";
-import { openLlm, openStores, pathFrom, refereePython, transcriptFor } from "../local.ts";
+import { openLlm, openStores, openTracker, pathFrom, refereePython, transcriptFor, wandbDefaults } from "../local.ts";
 import { type ModelChoice, modelKey } from "../model.ts";
 import { modelChoice, parseFlags, RunFlags, runOptions } from "../options.ts";
 import { dollars, note } from "../output.ts";
 import { loadProblem } from "../problems.ts";
 import { askDoctor, machineFacts } from "../referee.ts";
+import { keepTracking, trackingChoice } from "../tracking.ts";
 import { execute } from "./execute.ts";
 
 export type RunCommand = { artifactsDir: string; problems: string; json: boolean; refereePython?: string | undefined };
@@ -26,6 +27,7 @@ export async function run(name: string, rawFlags: unknown, command: RunCommand):
   const flags = parseFlags(RunFlags, rawFlags);
   const { problem, notes } = loadProblem(name, command);
   const choice = modelChoice(flags, pathFrom);
+  const tracking = trackingChoice(flags, wandbDefaults());
   const facts = factsOf(choice, problem);
   if (!command.json) for (const line of notes) note(line);
   if (madeFor(problem) === "gpu" && !command.json)
@@ -44,8 +46,10 @@ export async function run(name: string, rawFlags: unknown, command: RunCommand):
   checkBudget(llm, problem, options);
   const runId = newRunId(stores.now());
   await putJson(stores.blobs, modelKey(runId), choice);
+  await keepTracking(stores, runId, tracking);
   await createRun(stores, { runId, problem, options, seed: null });
-  await execute(stores, { runId, lanes: options.lanes, llm, python, json: command.json, from: null });
+  const tracker = () => openTracker(stores, runId, tracking);
+  await execute(stores, { runId, lanes: options.lanes, llm, python, json: command.json, tracker, from: null });
 }
 
 /** A budget that the first call may exceed would end the run before it began: better said now, with both numbers. */

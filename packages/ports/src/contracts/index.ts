@@ -5,3 +5,4 @@ export * from "./llm.ts";
 export * from "./money.ts";
 export * from "./referee.ts";
 export * from "./runs.ts";
+export * from "./tracker.ts";

@@ -1,0 +1,4 @@
+import { trackerContract } from "@ksearch/ports/contracts";
+import { noTracker } from "./index.ts";
+
+trackerContract(async () => ({ open: noTracker, steps: async () => null }));
