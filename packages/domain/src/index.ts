@@ -17,6 +17,8 @@ export * from "./referee/verdict.ts";
 export * from "./replies/code.ts";
 export * from "./replies/json.ts";
 export * from "./report.ts";
+export * from "./costs.ts";
+export * from "./search/bandit.ts";
 export * from "./search/calls.ts";
 export * from "./search/decisions.ts";
 export * from "./search/events.ts";
