@@ -6,8 +6,7 @@ import {
   RunOptions as RunOptionsSchema,
 } from "@ksearch/domain";
 import { z } from "zod";
-import { parsePrice } from "./local.ts";
-import type { ModelChoice } from "./model.ts";
+import { flagName, modelFlags } from "./model-flags.ts";
 
 const number = z.string().regex(/^-?\d+(\.\d+)?$/, "a number");
 const whole = z.string().regex(/^\d+$/, "a whole number").transform(Number);
@@ -44,35 +43,12 @@ export const RunFlags = z.object({
   seed: wholeFrom(0, Number.MAX_SAFE_INTEGER),
   maxOutputTokens: wholeFrom(256, 1_000_000),
   llmTimeout: number.transform(Number).pipe(z.number().min(0.1, seconds).max(86_400, seconds)),
-  llm: z.enum(["openai", "replay", "agent"]).optional(),
-  transcript: z.string().optional(),
-  modelName: z.string().optional(),
-  baseUrl: z
-    .url({ protocol: /^https?$/, error: "an address that begins with http:// or https://" })
-    .refine((url) => [...new URL(url).searchParams.keys()].every((key) => key === "api-version"), {
-      error: "only api-version may stand in the query: a key belongs into OPENAI_API_KEY",
-      abort: true,
-    })
-    .optional(),
-  api: z.enum(["auto", "responses", "chat"]).optional(),
-  reasoningEffort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh", "max"]).optional(),
-  modelPrice: z.string().optional(),
+  ...modelFlags,
 });
 export type RunFlags = z.infer<typeof RunFlags>;
 
-const modelFlags = {
-  llm: true,
-  transcript: true,
-  modelName: true,
-  baseUrl: true,
-  api: true,
-  reasoningEffort: true,
-  modelPrice: true,
-} as const;
-export type ModelFlags = Pick<RunFlags, keyof typeof modelFlags>;
-
 /** Flags of `ksearch resume`: other lanes, another model. */
-export const ResumeFlags = RunFlags.pick(modelFlags).extend({ lanes: RunFlags.shape.lanes.optional() });
+export const ResumeFlags = z.object({ ...modelFlags, lanes: RunFlags.shape.lanes.optional() });
 export type ResumeFlags = z.infer<typeof ResumeFlags>;
 
 /** Parses flags, naming the flag that is wrong. */
@@ -83,12 +59,13 @@ export function parseFlags<T>(schema: z.ZodType<T>, raw: unknown): T {
   throw new AppError("caller", "flags", [...new Set(lines)].join("; "));
 }
 
-const flagName = (field: string): string => `--${field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-
 /** What the run's first event records. */
 export function runOptions(
   flags: RunFlags,
-  facts: { deviceFacts: string; modelLabel: string; recordedReplies: boolean; attemptsPerNode: AttemptsPerNode },
+  facts: Pick<
+    RunOptions,
+    "deviceFacts" | "models" | "treeModel" | "modelLabel" | "recordedReplies" | "attemptsPerNode"
+  >,
 ): RunOptions {
   return RunOptionsSchema.parse({
     policy: "lanes",
@@ -112,54 +89,4 @@ export function runOptions(
     },
     ...facts,
   });
-}
-
-/** The flags that each kind of model understands. Beside another kind they are a contradiction, not a wish to ignore. */
-const ownFlags = {
-  replay: ["transcript"],
-  agent: [],
-  openai: ["modelName", "baseUrl", "api", "reasoningEffort", "modelPrice"],
-} as const satisfies Record<string, readonly (keyof ModelFlags)[]>;
-
-/**
- * Which model the flags mean: the named one, else a replay where a transcript is given, else OpenAI's API where one of its
- * flags is. Nothing is guessed beyond that.
- */
-export function modelChoice(flags: ModelFlags, absolute: (path: string) => string): ModelChoice {
-  const isGiven = (name: keyof ModelFlags) => flags[name] !== undefined;
-  const kind = flags.llm ?? (isGiven("transcript") ? "replay" : ownFlags.openai.some(isGiven) ? "openai" : undefined);
-  const strays = Object.entries(ownFlags).flatMap(([other, names]) => (other === kind ? [] : names.filter(isGiven)));
-  if (kind !== undefined && strays.length > 0)
-    throw new AppError(
-      "caller",
-      "flags",
-      `${strays.map(flagName).join(" and ")} cannot stand beside ${flags.llm === undefined ? "--transcript" : `--llm ${kind}`}: drop one of them`,
-    );
-  switch (kind) {
-    case "replay":
-      if (flags.transcript === undefined)
-        throw new AppError("caller", "flags", "--llm replay needs --transcript <file>");
-      return { kind, transcript: absolute(flags.transcript) };
-    case "agent":
-      return { kind };
-    case "openai":
-      if (flags.modelName === undefined)
-        throw new AppError("caller", "flags", "--llm openai needs --model-name, e.g. --model-name gpt-5-mini");
-      return {
-        kind,
-        settings: {
-          modelName: flags.modelName,
-          api: flags.api ?? "auto",
-          price: flags.modelPrice === undefined ? null : parsePrice(flags.modelPrice),
-          ...(flags.baseUrl === undefined ? {} : { baseUrl: flags.baseUrl }),
-          ...(flags.reasoningEffort === undefined ? {} : { reasoningEffort: flags.reasoningEffort }),
-        },
-      };
-    case undefined:
-      throw new AppError(
-        "caller",
-        "flags",
-        "no model is named: --model-name <name> (with OPENAI_API_KEY), --transcript <file> for recorded replies, or --llm agent to answer the prompts yourself",
-      );
-  }
 }

@@ -1,4 +1,5 @@
 export * from "./budget.ts";
+export * from "./costs.ts";
 export * from "./digest.ts";
 export * from "./errors.ts";
 export * from "./json.ts";
@@ -17,7 +18,6 @@ export * from "./referee/verdict.ts";
 export * from "./replies/code.ts";
 export * from "./replies/json.ts";
 export * from "./report.ts";
-export * from "./costs.ts";
 export * from "./search/bandit.ts";
 export * from "./search/calls.ts";
 export * from "./search/decisions.ts";

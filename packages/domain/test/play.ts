@@ -46,7 +46,16 @@ function answer(log: Log, attempt: number, { wins, gain, costMicroUsd, tokens = 
   const base = log.state.attempts.find(({ kernelId }) => kernelId === started.baseKernelId)?.score?.value ?? 1;
   const value = base * (dice() < wins ? 2 ** gain : 0.9);
   log.append(
-    { type: "call.submitted", call, to: "llm", purpose: "draft", slot: call, model, submission: 1, reservedMicroUsd: 9 },
+    {
+      type: "call.submitted",
+      call,
+      to: "llm",
+      purpose: "draft",
+      slot: call,
+      model,
+      submission: 1,
+      reservedMicroUsd: 9,
+    },
     { type: "call.answered", call, model: `${model}`, usage, costMicroUsd, durationMs: 5 },
     { type: "attempt.drafted", attempt, kernelId: `ker_${attempt}`, sameAs: null },
     {
@@ -54,6 +63,7 @@ function answer(log: Log, attempt: number, { wins, gain, costMicroUsd, tokens = 
       attempt,
       status: wins > 0 ? "passed" : "incorrect_numerical",
       score: wins > 0 ? { value, low: value, high: value } : null,
+      vsBaseline: null,
       callNs: null,
       message: "",
     },

@@ -54,7 +54,7 @@ export const draftModelOf = ({ options: { models } }: RunState, { model }: Attem
 /** The arms of a run, in the order of its models. The referee's own trouble says nothing of a model, but its draft was paid. */
 export function armsOf(state: RunState): Arm[] {
   const scores = new Map<KernelId, number>();
-  const seed = state.tree.nodes.get(state.tree.rootId)?.solution;
+  const { seed } = state;
   if (seed) scores.set(seed.kernelId, seed.score);
   const arms = new Map(state.options.models.map((model): [string, Arm] => [model, untried(model)]));
   for (const attempt of state.attempts) {
@@ -88,13 +88,15 @@ function pulled(arm: Arm, { status, llmMicroUsd, llmTokens }: Attempt, reward: n
   };
 }
 
-/** log2 of the score over that of the kernel that the attempt built on (the reference: 1), 0 to 1; a known kernel brings nothing. */
+/** log2 of the score over the better of the kernels that the attempt was shown (none: 1, the reference), 0 to 1. A known kernel brings nothing. */
 function rewardOf(state: RunState, attempt: Attempt, scores: ReadonlyMap<KernelId, number>): number {
   if (attempt.score === null || attempt.sameAs !== null) return 0;
   const { previousAttempt, baseKernelId } = attempt;
-  const previous = previousAttempt === null ? null : (state.attempts[previousAttempt - 1]?.score?.value ?? null);
-  const base = previous ?? (baseKernelId === null ? undefined : scores.get(baseKernelId)) ?? 1;
-  return Math.min(weights.mostReward, Math.max(0, Math.log2(attempt.score.value / base)));
+  const previous = previousAttempt === null ? undefined : state.attempts[previousAttempt - 1]?.score?.value;
+  const base = baseKernelId === null ? undefined : scores.get(baseKernelId);
+  const shown = [previous, base].filter((score) => score !== undefined);
+  const builtOn = shown.length === 0 ? 1 : Math.max(...shown);
+  return Math.min(weights.mostReward, Math.max(0, Math.log2(attempt.score.value / builtOn)));
 }
 
 /**

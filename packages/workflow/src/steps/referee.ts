@@ -1,4 +1,12 @@
-import { AppError, asAppError, type EvaluationRequest, type Kernel, type Purpose, type RunState, Verdict } from "@ksearch/domain";
+import {
+  AppError,
+  asAppError,
+  type EvaluationRequest,
+  type Kernel,
+  type Purpose,
+  type RunState,
+  Verdict,
+} from "@ksearch/domain";
 import { ask } from "../ask.ts";
 import type { Deps } from "../deps.ts";
 import { loadProblem } from "../store.ts";
