@@ -11,7 +11,7 @@ import {
 import type { Blobs } from "@ksearch/ports";
 import type { z } from "zod";
 import type { Deps } from "./deps.ts";
-import { firstJson, getJson, keys } from "./store.ts";
+import { firstJson, getJson, keys, putJson } from "./store.ts";
 
 /** A paid question to a model or the referee, under a name that is unique in the run. */
 export type Question<A> = {
@@ -25,8 +25,11 @@ export type Question<A> = {
   worstMicroUsd: number;
   submit: () => Promise<{ answer: A } | { ticket: string }>;
   collect: (ticket: string, model: string | null) => Promise<{ answer: A } | { ended: AppError } | "running">;
-  receipt: (answer: A, model: string | null) => { model: string; usage: Usage | null; costMicroUsd: number };
+  receipt: (answer: A, model: string | null) => Receipt;
 };
+
+/** Who answered, and what it cost. */
+type Receipt = { model: string; usage: Usage | null; costMicroUsd: number };
 
 /**
  * Asks once and for all: a recorded answer is returned, never asked for or paid again; a ticket is collected; a
@@ -39,7 +42,7 @@ export async function ask<A>(deps: Deps, runId: string, question: Question<A>): 
   const recorded = await getJson(deps.blobs, keys.answer(runId, call), schema);
   const open = (await deps.log.state(runId)).calls.get(call);
   if (recorded !== null) {
-    if (open?.state === "submitted") await book(deps, runId, question, recorded, open);
+    if (open?.state === "submitted") await book(deps, runId, open, question.receipt(recorded, open.model));
     return recorded;
   }
   if (open?.state === "answered")
@@ -69,7 +72,7 @@ export async function ask<A>(deps: Deps, runId: string, question: Question<A>): 
   try {
     outcome = await question.submit();
   } catch (error) {
-    await bookFailed(deps, runId, question, mine, asAppError(error));
+    await bookFailed(deps, runId, { ...question, ...mine }, asAppError(error));
     throw error;
   }
   if ("answer" in outcome) return record(deps, runId, question, mine, outcome.answer);
@@ -111,7 +114,7 @@ async function collect<A>(
   }
   if (outcome === "running") return null;
   if ("answer" in outcome) return record(deps, runId, question, open, outcome.answer);
-  await bookFailed(deps, runId, question, open, outcome.ended);
+  await bookFailed(deps, runId, { ...question, ...open }, outcome.ended);
   throw outcome.ended;
 }
 
@@ -139,13 +142,14 @@ async function record<A>(
   unstoredIn(deps.blobs).set(key, answer);
   const first = await firstJson(deps.blobs, key, question.schema, answer);
   unstoredIn(deps.blobs).delete(key);
-  await book(deps, runId, question, first, open);
+  await book(deps, runId, { ...question, ...open }, question.receipt(first, open.model));
   return first;
 }
 
-async function book<A>(deps: Deps, runId: string, question: Question<A>, answer: A, open: Submission): Promise<void> {
-  const { call, to, purpose } = question;
-  const { model, usage, costMicroUsd } = question.receipt(answer, open.model);
+/** Books an answer that is stored, in the purse and in the log. */
+export async function book(deps: BookDeps, runId: string, open: Booked, receipt: Receipt): Promise<void> {
+  const { call, to, purpose } = open;
+  const { model, usage, costMicroUsd } = receipt;
   await deps.money.settle(runId, {
     key: submissionKey(call, open.submission),
     to,
@@ -173,11 +177,12 @@ const maybeBilled: ReadonlySet<string> = new Set([
   "llm.cancelled",
 ]);
 
-type Called = Pick<OpenCall, "call" | "to" | "purpose">;
+type Booked = Pick<OpenCall, "call" | "to" | "purpose"> & Submission;
 
-async function bookFailed(deps: BookDeps, runId: string, of: Called, open: Submission, error: AppError): Promise<void> {
+/** Records that a submission brought no answer, and why. */
+export async function bookFailed(deps: BookDeps, runId: string, open: Booked, error: AppError): Promise<void> {
   const { who, code, message } = error;
-  const { call, to, purpose } = of;
+  const { call, to, purpose } = open;
   const costMicroUsd = maybeBilled.has(code) ? open.reservedMicroUsd : 0;
   // The log first: a death between the two must not leave a call that seems lost beside a row that cost nothing.
   await deps.log.commit(runId, () => ({
@@ -197,15 +202,29 @@ async function bookFailed(deps: BookDeps, runId: string, of: Called, open: Submi
   });
 }
 
-/** At the end of a run: what a dead process had submitted and nobody asks again was paid all the same. */
+/** At the end of an execution: what a dead process had submitted and nobody asks again was paid all the same. */
 export async function bookAllLost(deps: BookDeps, runId: string): Promise<void> {
   for (const call of (await deps.log.state(runId)).calls.values()) {
     const inFlight = call.state === "submitted" && call.ticket === null;
-    if (inFlight && (await deps.blobs.get(keys.answer(runId, call.call))) === null) await bookLost(deps, runId, call);
+    if (inFlight && !(await isStored(deps.blobs, keys.answer(runId, call.call)))) await bookLost(deps, runId, call);
   }
 }
 
-type BookDeps = Pick<Deps, "blobs" | "money" | "log" | "now">;
+/** Whether an answer is stored; one that could not be stored before gets its last try. */
+async function isStored(blobs: Blobs, key: string): Promise<boolean> {
+  const got = unstoredIn(blobs).get(key);
+  if (got !== undefined)
+    try {
+      await putJson(blobs, key, got);
+      unstoredIn(blobs).delete(key);
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      return false;
+    }
+  return (await blobs.get(key)) !== null;
+}
+
+export type BookDeps = Pick<Deps, "blobs" | "money" | "log" | "now">;
 
 async function bookLost(deps: BookDeps, runId: string, open: OpenCall): Promise<void> {
   const { call, to, purpose, model: asked, submission, reservedMicroUsd } = open;
@@ -225,30 +244,4 @@ async function bookLost(deps: BookDeps, runId: string, open: OpenCall): Promise<
     if (now?.state !== "submitted" || now.submission !== submission) return { events: [], result: null };
     return { events: [{ type: "call.lost", call, costMicroUsd: reservedMicroUsd }], result: null };
   });
-}
-
-/**
- * At the end of a run: replies that are on their way and that nobody will ask for. They are canceled at the provider, who
- * may bill what was thought so far: booked at their worst case. `llm` null: it cannot be told, and they are booked all the same.
- */
-export async function dropTickets(deps: BookDeps, llm: Deps["llm"] | null, runId: string): Promise<void> {
-  for (const open of (await deps.log.state(runId)).calls.values()) {
-    if (open.to !== "llm" || open.state !== "submitted" || open.ticket === null) continue;
-    if ((await deps.blobs.get(keys.answer(runId, open.call))) !== null) continue;
-    const told = await cancelAt(llm, open);
-    if (open.reservedMicroUsd === 0) continue;
-    const message = `the run ended before the reply came; ${told ?? "it was canceled at the provider"}`;
-    await bookFailed(deps, runId, open, open, new AppError("retry", "llm.cancelled", message));
-  }
-}
-
-/** Null: canceled; otherwise why not. A run ends all the same. */
-async function cancelAt(llm: Deps["llm"] | null, { ticket, model }: OpenCall): Promise<string | null> {
-  if (llm === null) return "the provider was not told";
-  try {
-    await llm.cancel(ticket ?? "", model ?? "");
-    return null;
-  } catch (error) {
-    return `the provider could not be told: ${asAppError(error).message}`;
-  }
 }

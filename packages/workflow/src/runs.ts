@@ -10,9 +10,10 @@ import {
   type RunState,
   summarise,
 } from "@ksearch/domain";
-import { bookAllLost, dropTickets } from "./ask.ts";
+import { bookAllLost } from "./ask.ts";
 import type { Deps } from "./deps.ts";
 import { writeResult } from "./result.ts";
+import { endCalls } from "./steps/llm.ts";
 import { keys, putJson, saveKernel } from "./store.ts";
 
 /** What a door may do with a run besides executing it: begin it, pause it, cancel it. */
@@ -59,7 +60,7 @@ export async function requestCancel(deps: RunDeps, runId: string): Promise<void>
 export async function endCanceled(deps: RunDeps, llm: Deps["llm"] | null, runId: string): Promise<void> {
   const state = await deps.log.state(runId);
   if (!isOpen(state)) return;
-  await dropTickets(deps, llm, runId);
+  await endCalls(deps, llm, runId);
   await bookAllLost(deps, runId);
   await deps.money.release(runId);
   await writeResult(deps.blobs, apply(state, { seq: state.seq + 1, atMs: deps.now(), event: canceled }));

@@ -20,11 +20,10 @@ export async function cancel(given: string, { artifactsDir, json }: ReadCommand)
   print(held ? `${runId} is ${status}` : `${runId} will end after the steps at hand`);
 }
 
-/** The models that still work on replies for a run, so that they can be told to stop; null where none is, or no key is there. */
+/** The models that a run waits for, so that they can be told to stop; null where it waits for none, or no key is there. */
 async function modelsOnTheWay(stores: Stores, runId: string): Promise<Llm | null> {
   const { calls } = await stores.log.state(runId);
-  if (![...calls.values()].some(({ to, state, ticket }) => to === "llm" && state === "submitted" && ticket !== null))
-    return null;
+  if (![...calls.values()].some(({ to, state }) => to === "llm" && state === "submitted")) return null;
   try {
     const choices = await choicesOf(stores, runId);
     const [last] = choices.splice(-1);

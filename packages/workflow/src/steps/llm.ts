@@ -1,5 +1,6 @@
 import {
   AppError,
+  messageOf,
   type Prompt,
   type Purpose,
   type RunState,
@@ -7,9 +8,9 @@ import {
   Usage,
   worstCaseUsage,
 } from "@ksearch/domain";
-import type { LlmAnswer } from "@ksearch/ports";
+import type { Llm, LlmAnswer } from "@ksearch/ports";
 import { z } from "zod";
-import { ask } from "../ask.ts";
+import { ask, type BookDeps, book, bookFailed } from "../ask.ts";
 import type { Deps } from "../deps.ts";
 import { firstJson, getJson, keys } from "../store.ts";
 
@@ -103,5 +104,36 @@ async function unlessRefused<T>(isKnown: boolean, submit: () => Promise<T>): Pro
     if (!(error instanceof AppError) || error.code !== "llm.request" || !isKnown) throw error;
     const text = `(the endpoint refused the question: ${error.message})`;
     return { answer: { text, model: "none", usage: noUsage, cut: null } };
+  }
+}
+
+/**
+ * At the end of a run: replies that nobody will ask for. One that came is booked. One that is on its way is canceled at the
+ * provider, who may bill what was thought so far: booked at its worst case. `llm` null: no provider can be told.
+ */
+export async function endCalls(deps: BookDeps, llm: Llm | null, runId: string): Promise<void> {
+  for (const open of (await deps.log.state(runId)).calls.values()) {
+    if (open.to !== "llm" || open.state !== "submitted") continue;
+    const answer = await getJson(deps.blobs, keys.answer(runId, open.call), Answer);
+    const costMicroUsd = answer && (llm?.price(answer.usage, open.model ?? "") ?? open.reservedMicroUsd);
+    if (answer !== null && costMicroUsd !== null) {
+      await book(deps, runId, open, { model: answer.model, usage: answer.usage, costMicroUsd });
+    } else if (open.ticket !== null) {
+      const untold = await cancelAt(llm, open.ticket, open.model ?? "");
+      const message = `the run ended before the reply came; ${untold ?? "it was canceled at the provider"}`;
+      if (open.reservedMicroUsd > 0)
+        await bookFailed(deps, runId, open, new AppError("retry", "llm.cancelled", message));
+    }
+  }
+}
+
+/** Null: the provider knows that nobody waits; otherwise why it does not. The run ends all the same. */
+async function cancelAt(llm: Llm | null, ticket: string, model: string): Promise<string | null> {
+  if (llm === null) return "the provider was not told";
+  try {
+    await llm.cancel(ticket, model);
+    return null;
+  } catch (error) {
+    return `the provider could not be told: ${messageOf(error)}`;
   }
 }
