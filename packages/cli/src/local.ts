@@ -4,9 +4,10 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { agentLlm, deliver } from "@ksearch/adapters/agent";
 import { fileBlobs, openFolder } from "@ksearch/adapters/files";
+import { labelledLlm } from "@ksearch/adapters/labelled";
 import { localEngine } from "@ksearch/adapters/localengine";
 import { noTracker } from "@ksearch/adapters/none";
-import { createOpenAiLlm, parsePrice } from "@ksearch/adapters/openai";
+import { apiOf, createOpenAiLlm, type Endpoint, endpointOf, parsePrice, priceOf } from "@ksearch/adapters/openai";
 import {
   formatTranscript,
   parseTranscript,
@@ -28,7 +29,7 @@ import {
   taskStates,
   waitStates,
 } from "@ksearch/workflow";
-import type { ModelChoice } from "./model.ts";
+import { agentLabel, type ModelChoice, type ModelSettings, recordedLabel } from "./model.ts";
 import { readText } from "./text.ts";
 import type { TrackingChoice, WandbDefaults } from "./tracking.ts";
 
@@ -101,33 +102,60 @@ export function transcriptFor(path: string, problemDigest: string): Transcript {
   );
 }
 
+type Makers = (stores: Stores) => [label: string, make: () => Llm][];
+
 /**
- * The model that a choice names, once there are stores; what can be checked without any is checked at once. The key comes
- * from the environment, never from an argument.
+ * The models that a choice names, once there are stores; what can be checked without any is checked at once. Those of
+ * `former` choices are made when a ticket or a receipt of theirs is still open.
  */
-export function openLlm(choice: ModelChoice): (stores: Stores) => Llm {
+export function openLlm(choice: ModelChoice, former: readonly ModelChoice[] = []): (stores: Stores) => Llm {
+  const makers = makersOf(choice, "now");
+  return (stores) =>
+    labelledLlm(new Map([...former.flatMap((one) => makersOf(one, "when asked")(stores)), ...makers(stores)]));
+}
+
+function makersOf(choice: ModelChoice, when: "now" | "when asked"): Makers {
   switch (choice.kind) {
-    case "replay":
-      return always(replayLlm(openTranscript(choice.transcript)));
+    case "replay": {
+      const llm = replayLlm(openTranscript(choice.transcript));
+      return () => [[recordedLabel, () => llm]];
+    }
     case "agent":
-      return ({ blobs }) => agentLlm(blobs);
+      return ({ blobs }) => [[agentLabel, () => agentLlm(blobs)]];
     case "openai": {
-      const apiKey = process.env.OPENAI_API_KEY ?? process.env.LLM_API_KEY;
-      if (!apiKey)
-        throw new AppError(
-          "caller",
-          "llm.key",
-          "no model key: set OPENAI_API_KEY in the environment (any text for a local endpoint), or choose --llm replay or --llm agent",
-        );
-      return always(createOpenAiLlm({ ...choice.settings, apiKey }));
+      const make = (settings: ModelSettings) => createOpenAiLlm({ ...settings, ...keyFor(settings, choice.models) });
+      if (when === "when asked") return () => choice.models.map((one) => [one.modelName, () => make(one)]);
+      const made = choice.models.map((one) => ({ label: one.modelName, llm: make(one) }));
+      return () => made.map(({ label, llm }) => [label, () => llm]);
     }
   }
 }
 
-const always =
-  <T>(value: T) =>
-  (): T =>
-    value;
+const vendorKeys: Record<Endpoint["vendor"], [string, ...string[]]> = {
+  openai: ["OPENAI_API_KEY", "LLM_API_KEY"],
+  gemini: ["GEMINI_API_KEY", "LLM_API_KEY"],
+  other: ["LLM_API_KEY", "OPENAI_API_KEY"],
+};
+
+/**
+ * The key of a model's endpoint: from the environment, never from an argument. In a run with endpoints of several vendors
+ * each gets its own key only, so that none is shown to another.
+ */
+function keyFor(model: ModelSettings, all: readonly ModelSettings[]): { apiKey: string; keyName: string } {
+  const vendorOf = ({ modelName, baseUrl }: ModelSettings) => endpointOf(modelName, baseUrl).vendor;
+  const names = vendorKeys[vendorOf(model)];
+  const isMixed = all.some((other) => vendorOf(other) !== vendorOf(model));
+  const usable = isMixed ? names.slice(0, 1) : names;
+  for (const keyName of usable) {
+    const apiKey = process.env[keyName];
+    if (apiKey) return { apiKey, keyName };
+  }
+  throw new AppError(
+    "caller",
+    "llm.key",
+    `no key for ${model.modelName}: set ${usable.join(" or ")} in the environment (any text for a local endpoint), or choose --llm replay or --llm agent`,
+  );
+}
 
 /** Python of the referee: the given one, KSEARCH_REFEREE_PYTHON, or the one that `scripts/quickstart.sh` made. */
 export function refereePython(given: string | undefined): string {
@@ -219,7 +247,7 @@ export function openTracker(stores: Stores, runId: string, choice: TrackingChoic
   });
 }
 
-export { deliver, formatTranscript, parsePrice, type RecordedReply, refereeEnv };
+export { apiOf, deliver, formatTranscript, parsePrice, priceOf, type RecordedReply, refereeEnv };
 
 /** How often a lane without work looks again, ms. */
 const idlePollMs = 50;

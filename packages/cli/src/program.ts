@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import { cancel } from "./commands/cancel.ts";
+import { cost } from "./commands/cost.ts";
 import { judge } from "./commands/judge.ts";
 import { problems } from "./commands/problems.ts";
 import { answer, prompts } from "./commands/prompts.ts";
@@ -20,15 +21,31 @@ const problemRoot = () =>
   );
 const referee = () => new Option("--referee-python <path>", "Python that has ksearch_referee");
 
-/** The flags that say which model answers. */
+/** A flag that may be repeated: all its values. */
+const repeated = (value: string, before: string[] = []): string[] => [...before, value];
+
+/** The flags that say which models answer. */
 const withModel = (command: Command): Command =>
   command
     .option("--llm <kind>", "openai, replay or agent; default: what the other flags imply")
-    .option("--model-name <name>", "a model behind OpenAI's API or any compatible endpoint (key in OPENAI_API_KEY)")
-    .option("--base-url <url>", "a compatible endpoint")
-    .option("--api <api>", "responses, chat or auto (default: auto)")
-    .option("--reasoning-effort <effort>", "for reasoning models")
-    .option("--model-price <in/out>", "dollars per million tokens, e.g. 1.25/10; 0/0 for a local model")
+    .option(
+      "--model-name <name>",
+      "a model of OpenAI, Gemini or any compatible endpoint; of several (repeat the flag, or a,b) a bandit picks one for each attempt. Keys: OPENAI_API_KEY, GEMINI_API_KEY, LLM_API_KEY for any other",
+      repeated,
+    )
+    .option("--wm-model-name <name>", "the model that writes the world model; default: the first --model-name")
+    .option("--base-url <url>", "a compatible endpoint; <name>=<url> for one model (also --api, …)", repeated)
+    .option("--api <api>", "responses, chat or auto (default: auto)", repeated)
+    .option("--reasoning-effort <effort>", "for reasoning models, e.g. high or a=high,b=low", repeated)
+    .option(
+      "--model-price <in/out>",
+      "dollars per million tokens, e.g. 1.25/10 or a=1.25/0.125/10,b=0/0 (in/cached/out; 0/0: a local model)",
+      repeated,
+    )
+    .option(
+      "--llm-background",
+      "let the provider work without a connection (Responses API): a reply outlives this process",
+    )
     .option("--transcript <file>", "recorded replies instead of a model");
 
 /** The flags that say how Weights & Biases shows a run. */
@@ -95,6 +112,9 @@ export function program(): Command {
     show(given, flags),
   );
   reading("tree", "the world model with its evidence").action((given: string | undefined, flags) => tree(given, flags));
+  reading("cost", "what a run paid, by model and purpose").action((given: string | undefined, flags) =>
+    cost(given, flags),
+  );
   reading("kernel", "the best kernel's source")
     .option("--attempt <n>", "the kernel of one attempt")
     .action((given: string | undefined, flags) => kernel(given, flags));

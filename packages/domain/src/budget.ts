@@ -1,12 +1,16 @@
 import { utf8ToBytes } from "@noble/hashes/utils.js";
 import { z } from "zod";
-import { Usage } from "./search/events.ts";
+import { Purpose, Usage } from "./search/events.ts";
 
 /** What one submission of a call cost. `lost`: a process died before its answer was recorded; the amount is the worst case. */
 export const UsageRow = z.strictObject({
   /** See `submissionKey`. */
   key: z.string(),
   to: z.enum(["llm", "referee"]),
+  purpose: Purpose,
+  /** Label of the model that was asked; null: the referee. */
+  asked: z.string().nullable(),
+  /** Who answered, in the provider's words (the device for a verdict); "" where nobody did. */
   model: z.string(),
   usage: Usage.nullable(),
   costMicroUsd: z.int().nonnegative(),

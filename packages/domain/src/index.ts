@@ -1,4 +1,5 @@
 export * from "./budget.ts";
+export * from "./costs.ts";
 export * from "./digest.ts";
 export * from "./entry.ts";
 export * from "./errors.ts";
@@ -21,6 +22,7 @@ export * from "./referee/verdict.ts";
 export * from "./replies/code.ts";
 export * from "./replies/json.ts";
 export * from "./report.ts";
+export * from "./search/bandit.ts";
 export * from "./search/calls.ts";
 export * from "./search/decisions.ts";
 export * from "./search/events.ts";

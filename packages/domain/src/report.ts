@@ -3,7 +3,7 @@ import { type Problem, problemName, workloadsOf } from "./problem.ts";
 import { attemptLine } from "./prompts/view.ts";
 import type { Verdict } from "./referee/verdict.ts";
 import { confirmedScores, duelMargin, standing } from "./search/standing.ts";
-import type { Duel, RunState } from "./search/state.ts";
+import type { Attempt, Duel, RunState } from "./search/state.ts";
 import { curve } from "./search/summary.ts";
 import { childrenOf, type TreeNode } from "./tree/node.ts";
 
@@ -38,13 +38,16 @@ export function reportMarkdown(state: RunState, problem: Problem, confirmation: 
     duels(state),
     `## Best score over attempts\n\n\`\`\`\n${plot(state)}\n\`\`\``,
     `## World model\n\n${state.tree.kernelSummary}\n\n\`\`\`\n${treeLines(state).join("\n")}\n\`\`\``,
-    `## Attempts\n\n${state.attempts.map((attempt) => `- \`${attempt.nodeId}\` ${attemptLine(attempt)}`).join("\n")}`,
+    `## Attempts\n\n${state.attempts.map((attempt) => `- \`${attempt.nodeId}\` ${draftedBy(attempt)}${attemptLine(attempt)}`).join("\n")}`,
     `## Reproduce\n\n\`npx ksearch judge ${problemName(problem)} solution.json\` times this kernel on your machine; \`npx ksearch show ${state.runId}\` reads the whole log.`,
   ]
     .filter((part) => part !== "")
     .join("\n\n")
     .concat("\n");
 }
+
+/** Which model drafted an attempt, where the run has several. */
+const draftedBy = ({ model }: Attempt): string => (model === null ? "" : `${model}, `);
 
 function confirmedWords(state: RunState, kernelId: KernelId): string {
   const scores = confirmedScores(state, kernelId).map((score) => score.toFixed(2));
@@ -128,6 +131,7 @@ export function treeLines(state: RunState): string[] {
     const confirmed = isBest && starred.confirmed ? ` in the search, ${starred.score.toFixed(2)}× confirmed` : "";
     const measured = node.solution?.score?.toFixed(2).concat("×") ?? "imported";
     const score = node.solution ? `  ${measured}${confirmed}` : "";
+    const by = node.solution === null ? null : (state.attempts[node.solution.attempt - 1]?.model ?? null);
     const best = isBest ? "  ★ best" : "";
     const last = node.solution ? null : (state.attempts[(node.attempts.at(-1) ?? 0) - 1]?.status ?? null);
     const tried =
@@ -136,7 +140,7 @@ export function treeLines(state: RunState): string[] {
         : "";
     return node.parentId === null
       ? node.nodeId
-      : `${mark(node)} ${node.nodeId}: ${node.action?.title ?? node.choice}${score}${tried}${best}`;
+      : `${mark(node)} ${node.nodeId}: ${node.action?.title ?? node.choice}${score}${by === null ? "" : ` by ${by}`}${tried}${best}`;
   };
   const walk = (node: TreeNode, indent: string, branch: string): string[] => {
     const children = childrenOf(tree, node.nodeId);

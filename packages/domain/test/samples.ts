@@ -62,6 +62,8 @@ export const sampleOptions = (changes: Partial<RunOptions> = {}): RunOptions => 
   maxOutputTokens: 4_096,
   llmTimeoutMs: 60_000,
   evaluation: hardenedSettings,
+  models: ["simulated"],
+  treeModel: null,
   modelLabel: "simulated",
   recordedReplies: true,
   ...changes,

@@ -78,7 +78,16 @@ export function simulate({ options, seed, passes = 0.5, kills = 0, proposes = 0.
   const once = (call: string, to: "llm" | "referee", purpose: "draft" | "evaluate" | "refine" | "propose") => {
     if (log.state.calls.get(call)?.state === "answered") return;
     const submission = (log.state.calls.get(call)?.submission ?? 0) + 1;
-    append({ type: "call.submitted", call, to, purpose, slot: call, submission, reservedMicroUsd: 10 });
+    append({
+      type: "call.submitted",
+      call,
+      to,
+      purpose,
+      slot: call,
+      model: to === "llm" ? "simulated" : null,
+      submission,
+      reservedMicroUsd: 10,
+    });
     if (rng() < kills) throw new Killed();
     append({ type: "call.answered", call, model: "dice", usage: null, costMicroUsd: 3, durationMs: 5 });
   };

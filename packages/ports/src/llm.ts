@@ -1,4 +1,4 @@
-import type { Prompt, Purpose, Usage } from "@ksearch/domain";
+import type { AppError, Prompt, Purpose, Usage } from "@ksearch/domain";
 
 export type LlmRequest = {
   readonly runId: string;
@@ -7,20 +7,32 @@ export type LlmRequest = {
   /** What is asked, the same in every run of the same tree (`draft/<node>/<n>`): how a transcript finds its reply. */
   readonly slot: string;
   readonly purpose: Purpose;
+  /** Label of the model that is asked, one of the run's. */
+  readonly model: string;
   readonly prompt: Prompt;
   readonly maxOutputTokens: number;
   readonly timeoutMs: number;
 };
 
-export type LlmAnswer = { readonly text: string; readonly model: string; readonly usage: Usage };
+export type LlmAnswer = {
+  readonly text: string;
+  /** Who answered, in the provider's words. */
+  readonly model: string;
+  readonly usage: Usage;
+  /** What ended the reply before the model did: the limit of its tokens, or a content filter. Null: the model itself. */
+  readonly cut: "length" | "filter" | null;
+};
 
 /**
- * A language model. `submit` returns the answer itself or a ticket to collect later. Throws AppError: `caller` for a wrong
+ * The language models of a run, each under its label. `submit` returns the answer itself or a ticket to collect later. Throws AppError: `caller` for a wrong
  * key or setting, `retry` for overload and time-outs after the adapter's own retries, `operator` for a broken endpoint.
  */
 export interface Llm {
   submit(request: LlmRequest): Promise<{ answer: LlmAnswer } | { ticket: string }>;
-  collect(ticket: string): Promise<{ answer: LlmAnswer } | "running">;
+  /** `ended`: no answer will come, for the reason given. What it throws says nothing of the ticket, which stands. */
+  collect(ticket: string, model: string): Promise<{ answer: LlmAnswer } | { ended: AppError } | "running">;
+  /** Nobody wants the answer any more. Idempotent; an unknown or finished ticket is no error. */
+  cancel(ticket: string, model: string): Promise<void>;
   /** Cost of a usage in whole micro-dollars; used for the worst case, too. */
-  price(usage: Usage): number;
+  price(usage: Usage, model: string): number;
 }

@@ -15,6 +15,7 @@ import {
 import { bookAllLost } from "./ask.ts";
 import type { Deps } from "./deps.ts";
 import { writeResult } from "./result.ts";
+import { endCalls } from "./steps/llm.ts";
 import { keys, putJson, saveKernel } from "./store.ts";
 
 /** What a door may do with a run besides executing it: begin it, pause it, cancel it. */
@@ -91,10 +92,14 @@ export async function requestCancel(deps: RunDeps, runId: string): Promise<void>
   });
 }
 
-/** Ends a run that was asked to end and that no execution is at work on: books, result, last event. */
-export async function endCanceled(deps: RunDeps, runId: string): Promise<void> {
+/**
+ * Ends a run that was asked to end and that no execution is at work on: books, result, last event. `llm` null: replies on
+ * their way cannot be canceled at the provider.
+ */
+export async function endCanceled(deps: RunDeps, llm: Deps["llm"] | null, runId: string): Promise<void> {
   const state = await deps.log.state(runId);
   if (!isOpen(state)) return;
+  await endCalls(deps, llm, runId);
   await bookAllLost(deps, runId);
   await deps.money.release(runId);
   await writeResult(deps.blobs, apply(state, { seq: state.seq + 1, atMs: deps.now(), event: canceled }));

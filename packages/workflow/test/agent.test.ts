@@ -181,7 +181,7 @@ describe("cancel", () => {
     await requestPause(on, "run_a", "lunch");
     const paused = await ended;
     await requestCancel(on);
-    await endCanceled(on, "run_a");
+    await endCanceled(on, on.llm, "run_a");
     const canceled = await on.log.state("run_a");
     const statusIn = async (state: typeof paused) =>
       /\| status \| (.*) \|/.exec(

@@ -62,6 +62,8 @@ export const options = (changes: Partial<RunOptions> = {}): RunOptions => ({
   maxOutputTokens: 1_000,
   llmTimeoutMs: 1_000,
   evaluation: hardenedSettings,
+  models: ["fake"],
+  treeModel: null,
   modelLabel: "a fake",
   recordedReplies: true,
   ...changes,
@@ -125,12 +127,13 @@ export function fakeLlm(
       peak = Math.max(peak, inFlight);
       try {
         await pause(typeof delayMs === "number" ? delayMs : delayMs());
-        return { answer: { text: await reply(request, count), model: "fake", usage } };
+        return { answer: { text: await reply(request, count), model: "fake", usage, cut: null } };
       } finally {
         inFlight -= 1;
       }
     },
     collect: async () => "running",
+    cancel: async () => undefined,
     price: (used) => used.inputTokens + used.outputTokens,
   };
 }

@@ -25,11 +25,11 @@ test("nobody has answered: running, for as long as it takes; then the answer, as
   const blobs = newBlobs();
   const llm = agentLlm(blobs);
   const ticket = await ticketOf(llm, sampleRequest("draft/a/1", "run_a"));
-  expect(await llm.collect(ticket)).toBe("running");
-  expect(await llm.collect(ticket)).toBe("running");
+  expect(await llm.collect(ticket, "sample")).toBe("running");
+  expect(await llm.collect(ticket, "sample")).toBe("running");
   expect(await deliver(blobs, "run_a", "draft/a/1", "the kernel", "claude")).toBe("written");
   for (let time = 0; time < 2; time += 1)
-    expect(await llm.collect(ticket)).toMatchObject({
+    expect(await llm.collect(ticket, "sample")).toMatchObject({
       answer: { text: "the kernel", model: "claude", usage: { estimated: true } },
     });
 });
@@ -40,16 +40,16 @@ test("the first reply holds", async () => {
   const ticket = await ticketOf(llm, sampleRequest("draft/a/1", "run_a"));
   expect(await deliver(blobs, "run_a", "draft/a/1", "first", "x")).toBe("written");
   expect(await deliver(blobs, "run_a", "draft/a/1", "second", "y")).toBe("existed");
-  expect(await llm.collect(ticket)).toMatchObject({ answer: { text: "first", model: "x" } });
+  expect(await llm.collect(ticket, "sample")).toMatchObject({ answer: { text: "first", model: "x" } });
 });
 
 test("a reply goes to its own call of its own run", async () => {
   const blobs = newBlobs();
   const llm = agentLlm(blobs);
   await deliver(blobs, "run_a", "c1", "one", "x");
-  expect(await llm.collect(await ticketOf(llm, sampleRequest("c2", "run_a")))).toBe("running");
-  expect(await llm.collect(await ticketOf(llm, sampleRequest("c1", "run_b")))).toBe("running");
-  expect(await llm.collect(await ticketOf(llm, sampleRequest("c1", "run_a")))).toMatchObject({
+  expect(await llm.collect(await ticketOf(llm, sampleRequest("c2", "run_a")), "sample")).toBe("running");
+  expect(await llm.collect(await ticketOf(llm, sampleRequest("c1", "run_b")), "sample")).toBe("running");
+  expect(await llm.collect(await ticketOf(llm, sampleRequest("c1", "run_a")), "sample")).toMatchObject({
     answer: { text: "one" },
   });
 });
@@ -58,7 +58,7 @@ test("a ticket outlives the process that got it", async () => {
   const blobs = newBlobs();
   const ticket = await ticketOf(agentLlm(blobs), sampleRequest("c1", "run_a"));
   await deliver(blobs, "run_a", "c1", "late", "x");
-  expect(await agentLlm(blobs).collect(ticket)).toMatchObject({ answer: { text: "late" } });
+  expect(await agentLlm(blobs).collect(ticket, "sample")).toMatchObject({ answer: { text: "late" } });
 });
 
 test("an empty reply is a reply", async () => {
@@ -66,7 +66,7 @@ test("an empty reply is a reply", async () => {
   const llm = agentLlm(blobs);
   const ticket = await ticketOf(llm, sampleRequest("c1", "run_a"));
   await deliver(blobs, "run_a", "c1", "", "x");
-  expect(await llm.collect(ticket)).toMatchObject({ answer: { text: "", usage: { outputTokens: 0 } } });
+  expect(await llm.collect(ticket, "sample")).toMatchObject({ answer: { text: "", usage: { outputTokens: 0 } } });
 });
 
 test.each(["{ half", '{"text":"no model"}'])(
@@ -76,7 +76,7 @@ test.each(["{ half", '{"text":"no model"}'])(
     const llm = agentLlm(blobs);
     const ticket = await ticketOf(llm, sampleRequest("c1", "run_a"));
     await blobs.put("runs/run_a/calls/c1/delivered.json", new TextEncoder().encode(content));
-    await expect(llm.collect(ticket)).rejects.toMatchObject({
+    await expect(llm.collect(ticket, "sample")).rejects.toMatchObject({
       who: "operator",
       code: "store.corrupt",
       message: expect.stringContaining("runs/run_a/calls/c1/delivered.json"),

@@ -30,8 +30,10 @@ export function agentLlm(blobs: Blobs): Llm {
         reasoningTokens: 0,
         estimated: true,
       };
-      return { answer: { text, model, usage } };
+      return { answer: { text, model, usage, cut: null } };
     },
+    // The prompt stays where it is: whoever answers it late does no harm.
+    cancel: async () => undefined,
     price: () => 0,
   };
 }

@@ -1,4 +1,5 @@
 import { AppError } from "@ksearch/domain";
+import type { LlmAnswer } from "@ksearch/ports";
 import { APIError, type OpenAI } from "openai";
 import type { ChatCompletionCreateParamsNonStreaming } from "openai/resources/chat/completions";
 import { z } from "zod";
@@ -7,8 +8,11 @@ import { refusalOf } from "./failures.ts";
 import type { Chosen } from "./settings.ts";
 import { reportedCount, usageOf } from "./usage.ts";
 
-/** Text parts and, beside them, thinking parts of several makes. */
-const Part = z.object({ type: z.string(), text: z.string().nullish() });
+/** Text parts (plain texts, in some makes) and, beside them, thinking parts of several makes. */
+const Part = z.union([
+  z.string().transform((text) => ({ type: "text", text })),
+  z.object({ type: z.string(), text: z.string().nullish() }),
+]);
 
 const Message = z.object({
   content: z.union([z.string(), z.array(Part)]).nullish(),
@@ -25,7 +29,7 @@ const Usage = z.object({
 
 const Body = z.object({
   model: z.string().nullish(),
-  choices: z.array(z.object({ message: Message })),
+  choices: z.array(z.object({ message: Message, finish_reason: z.string().nullish().catch(null) })),
   usage: Usage.nullish().catch(null),
 });
 
@@ -62,7 +66,8 @@ export function chatDialect(client: OpenAI, { modelName, reasoningEffort }: Chos
         return found;
       });
       const { model, choices, usage } = Body.parse(json);
-      const said = textOf(choices[0]?.message);
+      const [choice] = choices;
+      const said = textOf(choice?.message);
       const reported = {
         input: usage?.prompt_tokens,
         cachedInput: usage?.prompt_tokens_details?.cached_tokens,
@@ -74,18 +79,32 @@ export function chatDialect(client: OpenAI, { modelName, reasoningEffort }: Chos
         text: withoutThoughts(said),
         model: model || modelName,
         usage: usageOf(reported, prompt.system + prompt.user, said),
+        cut: cuts[choice?.finish_reason ?? ""] ?? null,
       };
       return { answer };
     },
-    async collect(ticket) {
-      throw new AppError(
-        "caller",
-        "llm.ticket",
-        `Chat Completions gives no tickets: '${ticket}' must be collected with the settings that it was submitted with`,
-      );
+    collect: async (id) => {
+      throw noTickets(id);
+    },
+    cancel: async (id) => {
+      throw noTickets(id);
     },
   };
 }
+
+const noTickets = (id: string): AppError =>
+  new AppError(
+    "caller",
+    "llm.ticket",
+    `Chat Completions gives no tickets: '${id}' must be collected with the settings that it was submitted with`,
+  );
+
+/** What finish reasons tell of a reply that its model did not end itself. */
+const cuts: Readonly<Record<string, LlmAnswer["cut"]>> = {
+  length: "length",
+  max_tokens: "length",
+  content_filter: "filter",
+};
 
 /** A model's text, or its refusal in words; "" where there is neither. Thinking is not read. */
 function textOf(message: z.output<typeof Message> | undefined): string {
@@ -94,8 +113,20 @@ function textOf(message: z.output<typeof Message> | undefined): string {
   return content.map((part) => (part.type === "text" ? (part.text ?? "") : "")).join("");
 }
 
-/** Open models may think aloud before the reply, in a block whose drafts must not be taken for the answer. */
-const withoutThoughts = (text: string): string => text.replace(/^\s*<think>[\s\S]*?<\/think>\s*/, "");
+/**
+ * Open models may think aloud before the reply, in a block whose drafts must not be taken for the answer. Its first mark may
+ * be missing, because a template said it for them, and its last one where the reply was cut off.
+ */
+function withoutThoughts(text: string): string {
+  const end = text.indexOf(thoughtEnd);
+  const isOpen = text.trimStart().startsWith(thoughtStart);
+  if (isOpen) return end === -1 ? "" : text.slice(end + thoughtEnd.length).trimStart();
+  return end === -1 || text.slice(0, end).includes(thoughtStart)
+    ? text
+    : text.slice(end + thoughtEnd.length).trimStart();
+}
+const thoughtStart = "<think>";
+const thoughtEnd = "</think>";
 
 const isBadRequest = (error: unknown): error is APIError =>
   error instanceof APIError && (error.status === 400 || error.status === 422);

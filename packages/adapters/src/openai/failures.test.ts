@@ -9,6 +9,7 @@ import {
   request,
   responsesReply,
   testKey,
+  unusedPort,
 } from "./fake-endpoint.ts";
 import { largestBody } from "./transport.ts";
 
@@ -70,6 +71,7 @@ describe.each(apis)("failures of $api", ({ api, good }) => {
     ["a word for a reason", refusal(400, "bad words"), "caller", "llm.request", "bad words"],
     ["no reason", { status: 400, body: "" }, "caller", "llm.request", "no reason given"],
     ["a bill", refusal(402, { message: "Insufficient credits" }), "caller", "llm.quota", "credit"],
+    ["a page where no API is", { status: 404, body: "<html>Not Found</html>" }, "caller", "llm.model", "no such API"],
     ["a spent quota", refusal(429, spent), "caller", "llm.quota", "credit"],
   ] as const)("%s is told at once, not tried again", async (_, reply, who, code, part) => {
     const { error, tries } = await failing([reply]);
@@ -89,6 +91,17 @@ describe.each(apis)("failures of $api", ({ api, good }) => {
     const { error, tries } = await failing([reply]);
     expect(error).toMatchObject({ who: "retry", code });
     expect(tries).toBe(3);
+  });
+
+  test.each([
+    ["in seconds", () => ({ "retry-after": "0" })],
+    ["as a date", () => ({ "retry-after": new Date().toUTCString() })],
+    ["in milliseconds", () => ({ "retry-after-ms": "1" })],
+  ])("overload that says %s when it will be over passes unseen", async (_, wait) => {
+    const busy = () => ({ status: 429, headers: wait(), body: { error: { message: "Slow down" } } });
+    const { baseUrl, received } = await fakeEndpoint(busy(), good);
+    expect((await answerOf(modelAt(baseUrl, { api }), request())).text).toBe("hello");
+    expect(received).toHaveLength(2);
   });
 
   test("overload that passes does not show", async () => {
@@ -139,11 +152,29 @@ describe.each(apis)("failures of $api", ({ api, good }) => {
     });
   });
 
-  test("a connection that breaks before the reply is tried again", async () => {
-    const { baseUrl, received } = await fakeEndpoint((response) => response.destroy(), good);
-    expect((await answerOf(modelAt(baseUrl, { api }), request())).text).toBe("hello");
-    expect(received).toHaveLength(2);
+  test("a connection that nobody takes is tried again: nothing was sent", async () => {
+    const port = await unusedPort();
+    const llm = modelAt(`http://127.0.0.1:${port}/v1`, { api });
+    const answer = answerOf(llm, request());
+    const { received } = await fakeEndpoint(port, good);
+    expect((await answer).text).toBe("hello");
+    expect(received).toHaveLength(1);
   });
+
+  test("a question that was sent is not sent again when the connection breaks before the reply: it may be paid", async () => {
+    const { error, tries } = await failing([(response) => response.destroy()]);
+    expect(error).toMatchObject({ who: "retry", code: "llm.broken" });
+    expect(tries).toBe(1);
+  });
+
+  test.each([504, 524])(
+    "a gateway that lost patience (%i) is not asked again: the model behind it goes on",
+    async (status) => {
+      const { error, tries } = await failing([{ status, headers: { "content-type": "text/html" }, body: "<html>" }]);
+      expect(error).toMatchObject({ who: "retry", code: "llm.timeout", message: expect.stringContaining(`${status}`) });
+      expect(tries).toBe(1);
+    },
+  );
 
   test("a connection that breaks within the reply is not tried again: the reply is paid", async () => {
     const broken: Reply = (response) => {
@@ -151,13 +182,14 @@ describe.each(apis)("failures of $api", ({ api, good }) => {
       setTimeout(() => response.destroy(), 20);
     };
     const { error, tries } = await failing([broken]);
-    expect(error).toMatchObject({ who: "retry", code: "llm.network" });
+    expect(error).toMatchObject({ who: "retry", code: "llm.broken" });
     expect(tries).toBe(1);
   });
 
   test.each<[string, Reply]>([
     ["half a JSON body", { body: JSON.stringify(good.body).slice(0, 100) }],
     ["a web page", { headers: { "content-type": "text/html" }, body: "<html>Welcome</html>" }],
+    ["a stream that nobody asked for", { body: `data: ${JSON.stringify(good.body)}\n\ndata: [DONE]\n\n` }],
     ["an empty body", { body: "" }],
     ["JSON of another kind", { body: { error: { message: "Provider returned error", code: 502 } } }],
     ["null", { body: null }],

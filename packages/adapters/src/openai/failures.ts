@@ -2,17 +2,18 @@ import { AppError, asAppError, complaints } from "@ksearch/domain";
 import { APIConnectionError, APIConnectionTimeoutError, APIError } from "openai";
 import { z } from "zod";
 import { isOutOfCredit, quoted, type Refusal, refusalIn } from "./refusal.ts";
-import type { LatestTry } from "./transport.ts";
+import { type EndedTry, lostPatience } from "./transport.ts";
 
 /** What an error message may name (host, model) and what it must never show (key, prompt). */
 export type Call = {
   readonly host: string;
   readonly modelName: string;
   readonly apiKey: string;
+  readonly keyName: string;
   readonly promptText: string;
   readonly timeoutMs: number;
   readonly deadline: AbortSignal;
-  readonly latest: LatestTry;
+  readonly latest: EndedTry | null;
 };
 
 /**
@@ -20,10 +21,13 @@ export type Call = {
  * show part of the key or of the prompt.
  */
 export function failureOf(error: unknown, call: Call): AppError {
-  const { ended } = call.latest;
+  const { latest } = call;
+  if (latest !== null && "error" in latest && latest.isSent) return broken(call, networkCode(latest.error));
   // The deadline fell between two tries: what the last one met is the reason, and nothing was left running to be billed.
-  if (call.deadline.aborted && ended !== null)
-    return "status" in ended ? refused(ended.status, ended.refusal, call) : unreachable(call, networkCode(ended.error));
+  if (call.deadline.aborted && latest !== null)
+    return "status" in latest
+      ? refused(latest.status, latest.refusal, call)
+      : unreachable(call, networkCode(latest.error));
   if (call.deadline.aborted || error instanceof APIConnectionTimeoutError)
     return new AppError(
       "retry",
@@ -35,14 +39,14 @@ export function failureOf(error: unknown, call: Call): AppError {
   if (error instanceof SyntaxError) return rubbish(call, "no JSON");
   if (error instanceof z.ZodError) return rubbish(call, complaints(error));
   const code = networkCode(error);
-  return code !== null && brokeOff.has(code) ? unreachable(call, code) : asAppError(error);
+  return code !== null && brokeOff.has(code) ? broken(call, code) : asAppError(error);
 }
 
 /** What the endpoint said with an error status. */
 export const refusalOf = (error: APIError): Refusal => refusalIn({ error: error.error });
 
 function refused(status: number, refusal: Refusal, call: Call): AppError {
-  const { host, modelName } = call;
+  const { host, modelName, keyName } = call;
   const reason = (): string => quoted(refusal.message, call.apiKey, call.promptText);
   if (status === 402 || isOutOfCredit(refusal))
     return new AppError(
@@ -54,7 +58,7 @@ function refused(status: number, refusal: Refusal, call: Call): AppError {
     return new AppError(
       "caller",
       "llm.auth",
-      `${host} refused the key for ${modelName} (${status}): check OPENAI_API_KEY and its rights`,
+      `${host} refused the key for ${modelName} (${status}): check ${keyName} and its rights`,
     );
   if (status === 404)
     return new AppError(
@@ -64,6 +68,8 @@ function refused(status: number, refusal: Refusal, call: Call): AppError {
     );
   if (status === 429)
     return new AppError("retry", "llm.overloaded", `${host} takes no more requests for ${modelName} at present (429)`);
+  if (lostPatience.has(status))
+    return new AppError("retry", "llm.timeout", `a gateway at ${host} gave ${modelName} no time to answer (${status})`);
   if (status >= 500 || status === 408 || status === 409)
     return new AppError("retry", "llm.server", `${host} failed (${status})`);
   return new AppError("caller", "llm.request", `${host} refused the request for ${modelName} (${status}): ${reason()}`);
@@ -71,6 +77,14 @@ function refused(status: number, refusal: Refusal, call: Call): AppError {
 
 const unreachable = (call: Call, code: string | null): AppError =>
   new AppError("retry", "llm.network", `the connection to ${call.host} failed${code === null ? "" : ` (${code})`}`);
+
+/** Booked as paid by whoever asked: the reply may have been on its way. */
+const broken = (call: Call, code: string | null): AppError =>
+  new AppError(
+    "retry",
+    "llm.broken",
+    `the connection to ${call.host} broke before ${call.modelName}'s reply was whole${code === null ? "" : ` (${code})`}`,
+  );
 
 const rubbish = (call: Call, found: string): AppError =>
   new AppError("retry", "llm.rubbish", `${call.host} answered with something that is no reply of a model: ${found}`);

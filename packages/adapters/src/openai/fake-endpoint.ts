@@ -16,8 +16,22 @@ type Received = { method: string; path: string; headers: IncomingHttpHeaders; bo
 
 export const testKey = "sk-test-0123456789abcdef";
 
+/** A port of loopback on which nobody listens now. */
+export async function unusedPort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+type Script = readonly Reply[] | readonly [port: number, ...script: Reply[]];
+
 /** A model endpoint on loopback that plays the replies in order, the last one for ever. Closed when the test ends. */
-export async function fakeEndpoint(...script: readonly Reply[]): Promise<{ baseUrl: string; received: Received[] }> {
+export async function fakeEndpoint(...given: Script): Promise<{ baseUrl: string; received: Received[] }> {
+  const [first, ...rest] = given;
+  const port = typeof first === "number" ? first : 0;
+  const script = (typeof first === "number" ? rest : given) as readonly Reply[];
   const received: Received[] = [];
   const server = createServer(async (request, response) => {
     const sent = await text(request);
@@ -37,7 +51,7 @@ export async function fakeEndpoint(...script: readonly Reply[]): Promise<{ baseU
     });
     response.end(typeof reply.body === "string" ? reply.body : JSON.stringify(reply.body));
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
   onTestFinished(() => {
     server.closeAllConnections();
     server.close();

@@ -5,6 +5,10 @@ test.each(["gpt-5.2", "openai/gpt-5.2", "gpt-5.2-2025-12-11", "gpt-5.2-latest"])
   expect(priceOf(name)).toEqual({ inputMicroUsd: 1_750_000, cachedInputMicroUsd: 175_000, outputMicroUsd: 14_000_000 });
 });
 
+test.each(["gemini-3-pro-preview", "models/gemini-3-pro-preview"])("%s is Gemini's", (name) => {
+  expect(priceOf(name)).toEqual({ inputMicroUsd: 2_000_000, cachedInputMicroUsd: 200_000, outputMicroUsd: 12_000_000 });
+});
+
 test("without a price for cached input it costs as input", () => {
   expect(priceOf("o3").cachedInputMicroUsd).toBe(2_000_000);
 });

@@ -9,6 +9,11 @@ const table: Readonly<Record<string, readonly [input: number, cached: number | n
   "gpt-5-mini": [0.25, 0.025, 2],
   "gpt-5.4": [2.5, 0.25, 15],
   o3: [2, null, 8],
+  // Prompts of up to 200,000 tokens.
+  "gemini-3-pro-preview": [2, 0.2, 12],
+  "gemini-3-flash-preview": [0.5, 0.05, 3],
+  "gemini-2.5-pro": [1.25, 0.125, 10],
+  "gemini-2.5-flash": [0.3, 0.03, 2.5],
 };
 
 /**

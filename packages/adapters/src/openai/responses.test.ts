@@ -48,6 +48,7 @@ describe("Responses", () => {
     expect(await answerOf(modelAt(baseUrl, { api: "responses" }), request())).toEqual({
       text: "hello!",
       model: "test-model-0",
+      cut: null,
       usage: { inputTokens: 12, cachedInputTokens: 8, outputTokens: 30, reasoningTokens: 20, estimated: false },
     });
   });
@@ -71,8 +72,12 @@ describe("Responses", () => {
       responsesReply("", { ...cutOff, output: [] }),
     );
     const llm = modelAt(baseUrl, { api: "responses" });
-    expect(await answerOf(llm, request())).toMatchObject({ text: "half a ker", usage: { outputTokens: 30 } });
-    expect(await answerOf(llm, request())).toMatchObject({ text: "", usage: { outputTokens: 30 } });
+    expect(await answerOf(llm, request())).toMatchObject({
+      text: "half a ker",
+      cut: "length",
+      usage: { outputTokens: 30 },
+    });
+    expect(await answerOf(llm, request())).toMatchObject({ text: "", cut: "length", usage: { outputTokens: 30 } });
   });
 
   test.each([
@@ -89,6 +94,19 @@ describe("Responses", () => {
 });
 
 describe("Responses in the background", () => {
+  const background = (baseUrl: string, more: Parameters<typeof modelAt>[1] = {}) =>
+    modelAt(baseUrl, { api: "responses", background: true, ...more });
+  const submitted = async (llm: ReturnType<typeof background>, timeoutMs = 60_000): Promise<string> => {
+    const found = await llm.submit(request({ timeoutMs }));
+    if (!("ticket" in found)) throw new Error("no ticket");
+    return found.ticket;
+  };
+  const gone = { status: 404, body: { error: { message: "Response with id 'resp_1' not found." } } };
+  const paths = (received: { method: string; path: string }[]) =>
+    received.map(({ method, path }) => `${method} ${path}`);
+
+  llmContract(async () => background((await fakeEndpoint(pending("queued"), responsesReply("hello"))).baseUrl));
+
   test("a submit gives a ticket, which is collected once it is done", async () => {
     const { baseUrl, received } = await fakeEndpoint(
       pending("queued"),
@@ -96,49 +114,113 @@ describe("Responses in the background", () => {
       pending("in_progress"),
       responsesReply("hello"),
     );
-    const llm = modelAt(baseUrl, { api: "responses", background: true });
-    expect(await llm.submit(request())).toEqual({ ticket: "resp_1" });
-    expect(await llm.collect("resp_1")).toBe("running");
-    expect(await llm.collect("resp_1")).toBe("running");
-    expect(await llm.collect("resp_1")).toMatchObject({ answer: { text: "hello", usage: { outputTokens: 30 } } });
+    const llm = background(baseUrl);
+    const ticket = await submitted(llm);
+    expect(await llm.collect(ticket, "m")).toBe("running");
+    expect(await llm.collect(ticket, "m")).toBe("running");
+    expect(await llm.collect(ticket, "m")).toMatchObject({ answer: { text: "hello", usage: { outputTokens: 30 } } });
     expect(received[0]?.body).toMatchObject({ background: true, store: true });
-    expect(received.slice(1).map(({ method, path }) => `${method} ${path}`)).toEqual(
-      Array(3).fill("GET /v1/responses/resp_1"),
-    );
+    expect(paths(received.slice(1))).toEqual(Array(3).fill("GET /v1/responses/resp_1"));
+  });
+
+  test("a ticket is collected by a process that did not submit it", async () => {
+    const { baseUrl } = await fakeEndpoint(pending("queued"), responsesReply("hello"));
+    const ticket = await submitted(background(baseUrl));
+    expect(await background(baseUrl).collect(ticket, "m")).toMatchObject({ answer: { text: "hello" } });
   });
 
   test("a response that is done at once is an answer", async () => {
     const { baseUrl } = await fakeEndpoint(responsesReply("hello"));
-    expect(await modelAt(baseUrl, { api: "responses", background: true }).submit(request())).toMatchObject({
-      answer: { text: "hello" },
+    expect(await background(baseUrl).submit(request())).toMatchObject({ answer: { text: "hello" } });
+  });
+
+  test.each([
+    ["is no longer kept", gone, "retry", "llm.expired"],
+    ["somebody canceled", pending("cancelled"), "retry", "llm.cancelled"],
+    ["failed at the provider", failed("server_error"), "retry", "llm.server"],
+    ["was refused there", failed("invalid_prompt"), "caller", "llm.request"],
+  ])("an answer that %s will never come", async (_, reply, who, code) => {
+    const { baseUrl } = await fakeEndpoint(pending("queued"), reply);
+    const llm = background(baseUrl);
+    expect(await llm.collect(await submitted(llm), "m")).toMatchObject({ ended: { who, code } });
+  });
+
+  test.each([
+    ["a broken server", { status: 500, body: "" }, "llm.server"],
+    ["overload", { status: 429, body: "" }, "llm.overloaded"],
+    ["a broken connection", (response: { destroy: () => void }) => response.destroy(), "llm.network"],
+    ["a web page", { body: "<html>maintenance</html>" }, "llm.rubbish"],
+    ["a revoked key", { status: 401, body: "" }, "llm.auth"],
+  ])("%s on collect says nothing of the answer: the ticket stands", async (_, reply, code) => {
+    const { baseUrl } = await fakeEndpoint(pending("queued"), reply, responsesReply("hello"));
+    const llm = background(baseUrl, { maxRetries: 0 });
+    const ticket = await submitted(llm);
+    expect(await failure(llm.collect(ticket, "m"))).toMatchObject({ code });
+    expect(await llm.collect(ticket, "m")).toMatchObject({ answer: { text: "hello" } });
+  });
+
+  test("a response that takes longer than a reply may is canceled, and no longer waited for", async () => {
+    const { baseUrl, received } = await fakeEndpoint(pending("queued"), pending("in_progress"), pending("cancelled"));
+    const llm = background(baseUrl);
+    const ticket = await submitted(llm, 200);
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    expect(await llm.collect(ticket, "m")).toMatchObject({ ended: { who: "retry", code: "llm.timeout" } });
+    expect(paths(received.slice(1))).toEqual(["GET /v1/responses/resp_1", "POST /v1/responses/resp_1/cancel"]);
+  });
+
+  test("of a late response the answer is taken if it came before the cancel", async () => {
+    const done = { status: 400, body: { error: { message: "Cannot cancel a completed response." } } };
+    const { baseUrl } = await fakeEndpoint(pending("queued"), pending("in_progress"), done, responsesReply("hello"));
+    const llm = background(baseUrl);
+    const ticket = await submitted(llm, 200);
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    expect(await llm.collect(ticket, "m")).toMatchObject({ answer: { text: "hello" } });
+  });
+
+  test("a late response behind an endpoint that does not answer is given up", async () => {
+    const { baseUrl } = await fakeEndpoint(pending("queued"), { status: 503, body: "" });
+    const llm = background(baseUrl, { maxRetries: 0 });
+    const ticket = await submitted(llm, 200);
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    expect(await llm.collect(ticket, "m")).toMatchObject({
+      ended: { code: "llm.timeout", message: expect.stringContaining("could not be canceled") },
     });
   });
 
-  test("an answer that is no longer kept, and one that somebody cancelled, must be asked for again", async () => {
-    const { baseUrl } = await fakeEndpoint(
-      { status: 404, body: { error: { message: "Response with id 'resp_1' not found." } } },
-      pending("cancelled"),
-    );
-    const llm = modelAt(baseUrl, { api: "responses", background: true });
-    expect(await failure(llm.collect("resp_1"))).toMatchObject({ who: "retry", code: "llm.expired" });
-    expect(await failure(llm.collect("resp_1"))).toMatchObject({ who: "retry", code: "llm.cancelled" });
+  test("a canceled response is canceled at the provider; one that is done or gone is left", async () => {
+    const done = { status: 400, body: { error: { message: "Cannot cancel a completed response." } } };
+    const { baseUrl, received } = await fakeEndpoint(pending("queued"), pending("cancelled"), done, gone);
+    const llm = background(baseUrl);
+    const ticket = await submitted(llm);
+    await llm.cancel(ticket, "m");
+    await llm.cancel(ticket, "m");
+    expect(paths(received.slice(1, 3))).toEqual(Array(2).fill("POST /v1/responses/resp_1/cancel"));
   });
 
-  test("a ticket is a name, never a path", async () => {
+  test("a response's id is a name, never a path", async () => {
+    const { baseUrl, received } = await fakeEndpoint(responsesReply("", { id: "../files?x=1", status: "queued" }));
+    const llm = background(baseUrl);
+    await llm.collect(await submitted(llm), "m");
+    expect(received[1]?.path).toBe("/v1/responses/..%2Ffiles%3Fx%3D1");
+  });
+
+  test.each(["resp_1", "{}", ""])("a ticket that is none of ours (%j) is told", async (ticket) => {
     const { baseUrl, received } = await fakeEndpoint(responsesReply("hello"));
-    await modelAt(baseUrl, { api: "responses" }).collect("../files?x=1");
-    expect(received[0]?.path).toBe("/v1/responses/..%2Ffiles%3Fx%3D1");
+    await expect(background(baseUrl).collect(ticket, "m")).rejects.toMatchObject({ code: "llm.ticket" });
+    expect(received).toEqual([]);
   });
 
   test("a collect that hangs ends within its own limit", async () => {
-    const { baseUrl } = await fakeEndpoint(() => undefined);
-    const llm = modelAt(baseUrl, { api: "responses", collectTimeoutMs: 100 });
-    expect(await failure(llm.collect("resp_1"))).toMatchObject({ who: "retry", code: "llm.timeout" });
+    const { baseUrl } = await fakeEndpoint(pending("queued"), () => undefined);
+    const llm = background(baseUrl, { collectTimeoutMs: 100 });
+    expect(await failure(llm.collect(await submitted(llm), "m"))).toMatchObject({ who: "retry", code: "llm.timeout" });
   });
 
   test("without usage the input is estimated from the instructions that come back", async () => {
-    const { baseUrl } = await fakeEndpoint(responsesReply("hello", { usage: null }));
-    const collected = await modelAt(baseUrl, { api: "responses" }).collect("resp_1");
-    expect(collected).toMatchObject({ answer: { usage: { inputTokens: 6, outputTokens: 2, estimated: true } } });
+    const { baseUrl } = await fakeEndpoint(pending("queued"), responsesReply("hello", { usage: null }));
+    const llm = background(baseUrl);
+    expect(await llm.collect(await submitted(llm), "m")).toMatchObject({
+      answer: { usage: { inputTokens: 6, outputTokens: 2, estimated: true } },
+    });
   });
 });

@@ -1,9 +1,8 @@
 import { AppError } from "@ksearch/domain";
-import type { LlmAnswer } from "@ksearch/ports";
-import { NotFoundError, type OpenAI } from "openai";
+import { APIError, NotFoundError, type OpenAI } from "openai";
 import type { ResponseCreateParamsNonStreaming } from "openai/resources/responses/responses";
 import { z } from "zod";
-import type { Dialect } from "./dialect.ts";
+import type { Dialect, Limits, Outcome } from "./dialect.ts";
 import type { Chosen } from "./settings.ts";
 import { reportedCount, usageOf } from "./usage.ts";
 
@@ -28,6 +27,7 @@ const Body = z.object({
   model: z.string().nullish(),
   instructions: z.string().nullish().catch(null),
   output: z.array(z.union([Message, Other])).nullish(),
+  incomplete_details: z.object({ reason: z.string().nullish() }).nullish().catch(null),
   error: z.object({ code: z.string().nullish() }).nullish(),
   usage: Usage.nullish().catch(null),
 });
@@ -39,6 +39,15 @@ type Body = z.output<typeof Body>;
  */
 export function responsesDialect(client: OpenAI, { modelName, reasoningEffort, background }: Chosen): Dialect {
   const read = (json: unknown, promptText: string | null) => outcome(Body.parse(json), promptText, modelName);
+  const collect = async (id: string, limits: Limits): Promise<Outcome> => {
+    try {
+      return read(await client.get<unknown>(path(id), limits), null);
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
+      const gone = `the answer '${id}' is gone: the provider keeps it for ten minutes only. It is asked for again`;
+      return { ended: new AppError("retry", "llm.expired", gone) };
+    }
+  };
   return {
     async submit({ prompt, maxOutputTokens }, limits) {
       const body = {
@@ -52,41 +61,36 @@ export function responsesDialect(client: OpenAI, { modelName, reasoningEffort, b
       } satisfies ResponseCreateParamsNonStreaming;
       return read(await client.post<unknown>("/responses", { ...limits, body }), prompt.system + prompt.user);
     },
-    async collect(ticket, limits) {
-      const json = await client
-        .get<unknown>(`/responses/${encodeURIComponent(ticket)}`, limits)
-        .catch((error: unknown) => {
-          if (error instanceof NotFoundError)
-            throw new AppError(
-              "retry",
-              "llm.expired",
-              `the answer '${ticket}' is gone: the provider keeps it for some minutes only. Ask again`,
-            );
-          throw error;
-        });
-      const found = read(json, null);
-      return "ticket" in found ? "running" : found;
+    collect,
+    async cancel(id, limits) {
+      try {
+        return read(await client.post<unknown>(`${path(id)}/cancel`, limits), null);
+      } catch (error) {
+        // What cannot be canceled has ended already, or is gone.
+        if (error instanceof APIError && [400, 404, 409].includes(error.status ?? 0)) return collect(id, limits);
+        throw error;
+      }
     },
   };
 }
+
+const path = (id: string): string => `/responses/${encodeURIComponent(id)}`;
 
 /**
  * An incomplete response (out of tokens, filtered) is an answer with the text so far, even if that is none: it is paid, and the
  * same question would likely end the same way. `promptText` is null on collect: then the echoed instructions stand for it.
  */
-function outcome(body: Body, promptText: string | null, modelName: string): { answer: LlmAnswer } | { ticket: string } {
+function outcome(body: Body, promptText: string | null, modelName: string): Outcome {
   switch (body.status) {
     case "queued":
     case "in_progress":
       return { ticket: body.id };
-    case "cancelled":
-      throw new AppError(
-        "retry",
-        "llm.cancelled",
-        `the response '${body.id}' of ${modelName} was cancelled at the provider`,
-      );
+    case "cancelled": {
+      const what = `the response '${body.id}' of ${modelName} was canceled at the provider`;
+      return { ended: new AppError("retry", "llm.cancelled", what) };
+    }
     case "failed":
-      throw failed(body, modelName);
+      return { ended: failed(body, modelName) };
     case "completed":
     case "incomplete": {
       const text = (body.output ?? [])
@@ -105,6 +109,12 @@ function outcome(body: Body, promptText: string | null, modelName: string): { an
           text,
           model: body.model || modelName,
           usage: usageOf(reported, promptText ?? body.instructions ?? "", text),
+          cut:
+            body.status === "completed"
+              ? null
+              : body.incomplete_details?.reason === "content_filter"
+                ? "filter"
+                : "length",
         },
       };
     }

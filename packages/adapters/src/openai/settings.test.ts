@@ -47,19 +47,21 @@ test("a model without a price is refused at once, with the mend; a given price w
   expect(() => createOpenAiLlm(unknown)).toThrow("--model-price <in>/<out>");
   const free = createOpenAiLlm({ ...unknown, price: { inputMicroUsd: 0, cachedInputMicroUsd: 0, outputMicroUsd: 0 } });
   expect(
-    free.price({ inputTokens: 1_000, cachedInputTokens: 0, outputTokens: 1_000, reasoningTokens: 0, estimated: false }),
+    free.price(
+      { inputTokens: 1_000, cachedInputTokens: 0, outputTokens: 1_000, reasoningTokens: 0, estimated: false },
+      unknown.modelName,
+    ),
   ).toBe(0);
 });
 
 test("a known model costs what the table says, cached input less", () => {
   const llm = createOpenAiLlm(settings);
-  expect(
-    llm.price({
-      inputTokens: 1_000_000,
-      cachedInputTokens: 400_000,
-      outputTokens: 100_000,
-      reasoningTokens: 50_000,
-      estimated: false,
-    }),
-  ).toBe(150_000 + 10_000 + 200_000);
+  const usage = {
+    inputTokens: 1_000_000,
+    cachedInputTokens: 400_000,
+    outputTokens: 100_000,
+    reasoningTokens: 50_000,
+    estimated: false,
+  };
+  expect(llm.price(usage, settings.modelName)).toBe(150_000 + 10_000 + 200_000);
 });

@@ -1,5 +1,6 @@
 import { AppError, type ModelPrice } from "@ksearch/domain";
 import { z } from "zod";
+import { apiOf } from "./endpoint.ts";
 
 const microUsd = z.int().nonnegative();
 const Price = z.strictObject({
@@ -13,14 +14,16 @@ const Settings = z.strictObject({
   apiKey: z
     .string()
     .trim()
-    .regex(/^[\x21-\x7e]+$/, "must be set in OPENAI_API_KEY, without spaces (any word will do for a local model)"),
-  /** Any compatible endpoint; absent: OpenAI itself. A query, such as Azure's `?api-version=…`, goes with every request. */
+    .regex(/^[\x21-\x7e]+$/, "must be set in the environment, without spaces (any word will do for a local model)"),
+  /** Where the key was found, for messages. */
+  keyName: z.string().default("OPENAI_API_KEY"),
+  /** Any compatible endpoint; absent: the public one that the model's name means (`endpoint.ts`). A query, such as Azure's `?api-version=…`, goes with every request. */
   baseUrl: z
     .url({ protocol: /^https?$/ })
     .refine((url) => new URL(url).username === "", "must not carry a user or a password")
     .optional(),
   modelName: z.string().trim().min(1),
-  /** `auto`: Responses at OpenAI itself, Chat Completions at any base URL. */
+  /** See `apiOf`. */
   api: z.enum(["responses", "chat", "auto"]).default("auto"),
   reasoningEffort: z
     .string()
@@ -30,7 +33,7 @@ const Settings = z.strictObject({
   price: Price.nullable().default(null),
   /** Further tries after the first, with back-off, for overload, server and connection errors. */
   maxRetries: z.int().nonnegative().default(6),
-  /** Responses only: submit gives a ticket and the provider goes on by itself. Keeps the answer there for some minutes. */
+  /** Responses only: submit gives a ticket and the provider goes on by itself; the answer is kept there for ten minutes. */
   background: z.boolean().default(false),
   /** How long one `collect` may take. */
   collectTimeoutMs: z.int().positive().default(60_000),
@@ -48,7 +51,7 @@ export function chosenSettings(settings: OpenAiSettings): Chosen {
   if (!parsed.success)
     throw new AppError("caller", "llm.settings", `the model's settings do not hold:\n${z.prettifyError(parsed.error)}`);
   const { api, ...rest } = parsed.data;
-  const chosen = api === "auto" ? (rest.baseUrl === undefined ? "responses" : "chat") : api;
+  const chosen = apiOf(api, rest.modelName, rest.baseUrl);
   if (chosen === "chat" && rest.background)
     throw new AppError(
       "caller",

@@ -9,23 +9,39 @@ import { isOutOfCredit, type Refusal, readRefusal } from "./refusal.ts";
 /** No reply that we can use comes near this. Bytes. */
 export const largestBody = 16 * 1024 * 1024;
 
-/** How the latest try of one call ended; null while it is under way. The SDK tries again by itself and tells of none. */
-export type LatestTry = { ended: { status: number; refusal: Refusal } | { error: unknown } | null };
+/** How a try ended. `isSent`: the connection stood, so that the model may have worked on a question that costs money. */
+export type EndedTry = { status: number; refusal: Refusal } | { error: unknown; isSent: boolean };
+
+/** One call, as its requests see it. */
+export type CallUnderway = {
+  /** How the latest try ended; null while it is under way. The SDK tries again by itself and tells of none. */
+  latest: EndedTry | null;
+  /** Ends the call: the SDK would try again what may have been paid. */
+  giveUp: () => void;
+};
 
 /** The call that a request belongs to. */
-export const currentCall = new AsyncLocalStorage<LatestTry>();
+export const currentCall = new AsyncLocalStorage<CallUnderway>();
+
+/** A gateway that lost patience, while the model behind it goes on, and is paid. */
+export const lostPatience: ReadonlySet<number> = new Set([504, 524]);
 
 /**
  * The `fetch` that the SDK is given. Node's own gives up after five minutes without response headers, while a reasoning
  * model may think longer before it sends the first byte; here only the caller's signal ends a request. Bodies are capped.
- * Error bodies are brought into one shape, and an account without credit is marked as not worth a retry.
+ * Error bodies are brought into one shape. Not worth a retry, and marked so: an account without credit, and a question
+ * (a POST) that was sent and may have been paid when the connection broke or a gateway lost patience.
  */
 export async function patientFetch(input: string | URL | Request, init?: RequestInit): Promise<Response> {
-  const latest = currentCall.getStore() ?? { ended: null };
-  latest.ended = null;
+  const call = currentCall.getStore() ?? { latest: null, giveUp: () => undefined };
+  call.latest = null;
   const request = new Request(input, init);
-  const message = await send(request, await request.text(), init?.signal ?? undefined).catch((error: unknown) => {
-    if (!init?.signal?.aborted) latest.ended = { error };
+  const asks = request.method === "POST";
+  const sent = { yet: false };
+  const message = await send(request, await request.text(), init?.signal ?? undefined, sent).catch((error: unknown) => {
+    if (init?.signal?.aborted) throw error;
+    call.latest = { error, isSent: asks && sent.yet };
+    if (call.latest.isSent) call.giveUp();
     throw error;
   });
   const status = message.statusCode ?? 0;
@@ -33,19 +49,34 @@ export async function patientFetch(input: string | URL | Request, init?: Request
   const body = capped(message);
   if (status >= 200 && status < 300) return new Response(ReadableStream.from(body), { status, headers });
   const refusal = readRefusal(await text(body));
-  latest.ended = { status, refusal };
-  if (isOutOfCredit(refusal)) headers.set("x-should-retry", "false");
+  call.latest = { status, refusal };
+  if (isOutOfCredit(refusal) || (asks && lostPatience.has(status))) headers.set("x-should-retry", "false");
   return new Response(JSON.stringify({ error: refusal }), { status, headers });
 }
 
-const send = (request: Request, body: string, signal: AbortSignal | undefined): Promise<http.IncomingMessage> =>
+/**
+ * Each request has a connection of its own: on one that was used before, nobody can tell a question that never arrived from
+ * an answer that got lost. `sent` tells when the connection stands; before that nothing has left.
+ */
+const send = (
+  request: Request,
+  body: string,
+  signal: AbortSignal | undefined,
+  sent: { yet: boolean },
+): Promise<http.IncomingMessage> =>
   new Promise((resolve, reject) => {
     const url = new URL(request.url);
+    const isSecure = url.protocol === "https:";
     const headers = { ...Object.fromEntries(request.headers), "accept-encoding": "identity" };
-    const options = { method: request.method, headers, ...(signal === undefined ? {} : { signal }) };
-    const sent = (url.protocol === "https:" ? https : http).request(url, options, resolve);
-    sent.on("error", reject);
-    sent.end(body);
+    const options = { method: request.method, headers, agent: false, ...(signal === undefined ? {} : { signal }) };
+    const sending = (isSecure ? https : http).request(url, options, resolve);
+    sending.on("socket", (socket) =>
+      socket.once(isSecure ? "secureConnect" : "connect", () => {
+        sent.yet = true;
+      }),
+    );
+    sending.on("error", reject);
+    sending.end(body);
   });
 
 async function* capped(message: http.IncomingMessage): AsyncGenerator<Buffer> {

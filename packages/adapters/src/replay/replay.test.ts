@@ -48,7 +48,7 @@ describe("replies", () => {
     const llm = modelOf({ ...reply("draft/a/1", "hello"), usage });
     const submitted = await llm.submit(sampleRequest("draft/a/1"));
     expect(submitted).toMatchObject({ answer: { model: "recorded: m", usage } });
-    expect(llm.price(usage)).toBe(0);
+    expect(llm.price(usage, "sample")).toBe(0);
   });
 });
 

@@ -23,7 +23,9 @@ export function replayLlm(transcript: Transcript): Llm {
         reasoningTokens: 0,
         estimated: true,
       };
-      return { answer: { text: reply.text, model: `recorded: ${reply.model}`, usage: reply.usage ?? counted } };
+      return {
+        answer: { text: reply.text, model: `recorded: ${reply.model}`, usage: reply.usage ?? counted, cut: null },
+      };
     },
     async collect(ticket) {
       throw new AppError(
@@ -32,6 +34,7 @@ export function replayLlm(transcript: Transcript): Llm {
         `the replay adapter gives no tickets, and cannot collect '${ticket}'`,
       );
     },
+    cancel: async () => undefined,
     price: () => 0,
   };
 }

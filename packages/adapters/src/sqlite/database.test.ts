@@ -142,6 +142,8 @@ describe("what cannot be read is told, with the file and what to do", () => {
     await money.settle("run_a", {
       key: "c1",
       to: "llm",
+      purpose: "draft",
+      asked: "m",
       model: "m",
       usage: null,
       costMicroUsd: 1,
@@ -173,6 +175,8 @@ test("a crash between the charge and its record books the charge once", async ()
   const row: UsageRow = {
     key: "c1",
     to: "llm",
+    purpose: "draft",
+    asked: "m",
     model: "m",
     usage: null,
     costMicroUsd: 20,

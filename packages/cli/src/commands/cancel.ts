@@ -1,6 +1,9 @@
+import { AppError } from "@ksearch/domain";
+import type { Llm } from "@ksearch/ports";
 import { endCanceled, requestCancel } from "@ksearch/workflow";
-import { hold, openStores } from "../local.ts";
-import { print, printJson } from "../output.ts";
+import { hold, openLlm, openStores, type Stores } from "../local.ts";
+import { choicesOf } from "../model.ts";
+import { note, print, printJson } from "../output.ts";
 import { pickRun } from "./pick.ts";
 import type { ReadCommand } from "./read.ts";
 
@@ -10,9 +13,24 @@ export async function cancel(given: string, { artifactsDir, json }: ReadCommand)
   const runId = await pickRun(stores, given);
   await requestCancel(stores, runId);
   const held = hold(stores, runId);
-  if (held) await endCanceled(stores, runId);
+  if (held) await endCanceled(stores, await modelsOnTheWay(stores, runId), runId);
   held?.release();
   const { status } = await stores.log.state(runId);
   if (json) return printJson({ runId, status, requested: true });
   print(held ? `${runId} is ${status}` : `${runId} will end after the steps at hand`);
+}
+
+/** The models that a run waits for, so that they can be told to stop; null where it waits for none, or no key is there. */
+async function modelsOnTheWay(stores: Stores, runId: string): Promise<Llm | null> {
+  const { calls } = await stores.log.state(runId);
+  if (![...calls.values()].some(({ to, state }) => to === "llm" && state === "submitted")) return null;
+  try {
+    const choices = await choicesOf(stores, runId);
+    const [last] = choices.splice(-1);
+    return last === undefined ? null : openLlm(last, choices)(stores);
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    note(`replies on their way go on at the provider, and are booked at what they may cost: ${error.message}`);
+    return null;
+  }
 }

@@ -1,6 +1,7 @@
 import { AppError, type OpenCall } from "@ksearch/domain";
 import { getJson, keys, StoredPrompt } from "@ksearch/workflow";
 import { deliver, openStores, type Stores, self } from "../local.ts";
+import { agentLabel } from "../model.ts";
 import { columns, duration, print, printJson } from "../output.ts";
 import { readText } from "../text.ts";
 import { pickRun } from "./pick.ts";
@@ -13,7 +14,7 @@ async function openPrompts(stores: Stores, given: string | undefined): Promise<{
   return {
     runId,
     calls: [...calls.values()].filter(
-      (call) => call.to === "llm" && call.state === "submitted" && call.ticket !== null,
+      (call) => call.model === agentLabel && call.state === "submitted" && call.ticket !== null,
     ),
   };
 }

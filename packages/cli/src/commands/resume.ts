@@ -1,7 +1,7 @@
-import { AppError, type RunState } from "@ksearch/domain";
-import { getJson } from "@ksearch/workflow";
-import { z } from "zod";
+import { isDeepStrictEqual } from "node:util";
+import { AppError, type RunEvent, type RunState } from "@ksearch/domain";
 import {
+  hold,
   openLlm,
   openStores,
   openTracker,
@@ -11,8 +11,9 @@ import {
   transcriptFor,
   wandbDefaults,
 } from "../local.ts";
-import { type ModelChoice, modelKey, parseChoice } from "../model.ts";
-import { modelChoice, namesModel, parseFlags, ResumeFlags } from "../options.ts";
+import { choicesOf, keepChoice, labelsOf, liveLabel, type ModelChoice } from "../model.ts";
+import { modelChoice, namesModel } from "../model-flags.ts";
+import { parseFlags, ResumeFlags } from "../options.ts";
 import { knownTracking } from "../tracking.ts";
 import { execute } from "./execute.ts";
 import { pickRun } from "./pick.ts";
@@ -27,12 +28,15 @@ export async function resume(given: string | undefined, rawFlags: unknown, comma
   const state = await stores.log.state(runId);
   if (state.status !== "running" && state.status !== "paused")
     throw new AppError("caller", "run.finished", `${runId} has ended (${state.status}): there is nothing to resume`);
-  const choice = await choose(stores, state, flags);
+  const former = await choicesOf(stores, runId);
+  const choice = choose(state, flags, former);
+  const llm = openLlm(choice, former)(stores);
+  if (!isDeepStrictEqual(choice, former.at(-1))) await change(stores, state, choice);
   const tracking = await knownTracking(stores, runId, flags, wandbDefaults());
   await execute(stores, {
     runId,
     lanes: flags.lanes ?? state.lanes,
-    llm: openLlm(choice)(stores),
+    llm,
     python: refereePython(command.refereePython),
     json: command.json,
     tracker: () => openTracker(stores, runId, tracking),
@@ -40,14 +44,27 @@ export async function resume(given: string | undefined, rawFlags: unknown, comma
   });
 }
 
-/** The model of the run, or the one that the flags name instead. Live and recorded replies are never mixed in one run. */
-async function choose(stores: Stores, state: RunState, flags: ResumeFlags): Promise<ModelChoice> {
-  const key = modelKey(state.runId);
-  const choice = namesModel(flags)
-    ? modelChoice(flags, pathFrom)
-    : parseChoice(await getJson(stores.blobs, key, z.unknown()), key);
+/** The models of the run, or those that the flags name instead. Live and recorded replies are never mixed in one run. */
+function choose(state: RunState, flags: ResumeFlags, former: readonly ModelChoice[]): ModelChoice {
+  const choice = (namesModel(flags) ? undefined : former.at(-1)) ?? modelChoice(flags, pathFrom);
   if ((choice.kind === "replay") !== state.options.recordedReplies)
     throw new AppError("caller", "flags", "a run has live or recorded replies, never both: start another run");
   if (choice.kind === "replay") transcriptFor(choice.transcript, state.problemDigest);
   return choice;
+}
+
+/** Records that other models are asked from here on, for this execution and all later ones. */
+async function change(stores: Stores, { runId, options }: RunState, choice: ModelChoice): Promise<void> {
+  const held = hold(stores, runId);
+  if (held === null)
+    throw new AppError("caller", "run.busy", `another process is at work on ${runId}: its models stay as they are`);
+  try {
+    const key = await keepChoice(stores, runId, choice);
+    const now = choice.kind === "replay" ? options.modelLabel : liveLabel(choice);
+    const modelLabel = now === options.modelLabel ? now : `${options.modelLabel}, then ${now}`;
+    const event: RunEvent = { type: "models.changed", ...labelsOf(choice), modelLabel, choice: key };
+    await stores.log.commit(runId, () => ({ events: [event], result: null }));
+  } finally {
+    held.release();
+  }
 }

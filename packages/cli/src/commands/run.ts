@@ -1,23 +1,23 @@
 import {
   AppError,
   type AttemptsPerNode,
-  madeFor,
   type Problem,
   problemDigest,
   type RunOptions,
   systemText,
+  treeModelOf,
   worstCaseUsage,
 } from "@ksearch/domain";
 import type { Llm } from "@ksearch/ports";
-import { createRun, putJson } from "@ksearch/workflow";
+import { createRun } from "@ksearch/workflow";
 import { newRunId } from "../ids.ts";
-import { openLlm, openStores, openTracker, pathFrom, refereePython, transcriptFor, wandbDefaults } from "../local.ts";
-import { type ModelChoice, modelKey } from "../model.ts";
-import { modelChoice, parseFlags, RunFlags, runOptions } from "../options.ts";
+import { openLlm, openStores, pathFrom, refereePython, transcriptFor } from "../local.ts";
+import { keepChoice, labelsOf, liveLabel, type ModelChoice } from "../model.ts";
+import { modelChoice } from "../model-flags.ts";
+import { parseFlags, RunFlags, runOptions } from "../options.ts";
 import { dollars, note } from "../output.ts";
-import { loadProblem } from "../problems.ts";
+import { loadProblem, madeFor } from "../problems.ts";
 import { askDoctor, machineFacts } from "../referee.ts";
-import { keepTracking, trackingChoice } from "../tracking.ts";
 import { execute } from "./execute.ts";
 
 export type RunCommand = { artifactsDir: string; problems: string; json: boolean; refereePython?: string | undefined };
@@ -25,18 +25,17 @@ export type RunCommand = { artifactsDir: string; problems: string; json: boolean
 /** `ksearch run`: checks everything that can be checked, records the run, and works on it until it ends or pauses. */
 export async function run(name: string, rawFlags: unknown, command: RunCommand): Promise<void> {
   const flags = parseFlags(RunFlags, rawFlags);
-  const { problem, notes } = loadProblem(name, command);
+  const problem = loadProblem(command.problems, name);
   const choice = modelChoice(flags, pathFrom);
-  const tracking = trackingChoice(flags, wandbDefaults());
   const facts = factsOf(choice, problem);
-  if (!command.json) for (const line of notes) note(line);
-  if (madeFor(problem) === "gpu" && !command.json)
+  if (madeFor(problem.definition) === "GPU" && !command.json)
     note(`${name} has sizes for a GPU: on this CPU one evaluation may take minutes, or end in a time-out`);
   const model = openLlm(choice);
   const python = refereePython(command.refereePython);
   const doctor = await askDoctor(python, flags.language);
   const options = runOptions(flags, {
     deviceFacts: machineFacts(doctor, flags.language),
+    ...labelsOf(choice),
     modelLabel: facts.label,
     recordedReplies: choice.kind === "replay",
     attemptsPerNode: flags.attemptsPerNode ?? facts.attemptsPerNode,
@@ -45,16 +44,15 @@ export async function run(name: string, rawFlags: unknown, command: RunCommand):
   const llm = model(stores);
   checkBudget(llm, problem, options);
   const runId = newRunId(stores.now());
-  await putJson(stores.blobs, modelKey(runId), choice);
-  await keepTracking(stores, runId, tracking);
+  await keepChoice(stores, runId, choice);
   await createRun(stores, { runId, problem, options, seed: null });
-  const tracker = () => openTracker(stores, runId, tracking);
-  await execute(stores, { runId, lanes: options.lanes, llm, python, json: command.json, tracker, from: null });
+  await execute(stores, { runId, lanes: options.lanes, llm, python, json: command.json, from: null });
 }
 
 /** A budget that the first call may exceed would end the run before it began: better said now, with both numbers. */
 function checkBudget(llm: Llm, problem: Problem, options: RunOptions): void {
-  const worst = llm.price(worstCaseUsage(systemText(problem, options), options.maxOutputTokens));
+  const usage = worstCaseUsage(systemText(problem, options), options.maxOutputTokens);
+  const worst = Math.max(...[...options.models, treeModelOf(options)].map((model) => llm.price(usage, model)));
   if (options.budgetMicroUsd !== null && worst > options.budgetMicroUsd)
     throw new AppError(
       "caller",
@@ -70,8 +68,7 @@ function factsOf(choice: ModelChoice, problem: Problem): { label: string; attemp
     case "replay":
       return transcriptFor(choice.transcript, problemDigest(problem));
     case "agent":
-      return { label: "an agent or a person (ksearch answer)", attemptsPerNode };
     case "openai":
-      return { label: choice.settings.modelName, attemptsPerNode };
+      return { label: liveLabel(choice), attemptsPerNode };
   }
 }

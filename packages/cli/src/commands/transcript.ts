@@ -18,7 +18,7 @@ export async function transcript(
   const replies: RecordedReply[] = [];
   for (const { call, slot } of submissions(await stores.events.read(runId, 0))) {
     const answer = await getJson(stores.blobs, keys.answer(runId, call), Answer);
-    if (answer !== null) replies.push({ slot, ...answer });
+    if (answer !== null) replies.push({ slot, text: answer.text, model: answer.model, usage: answer.usage });
   }
   const [first] = replies;
   if (!first) throw new AppError("caller", "transcript.empty", `${runId} holds no reply yet`);

@@ -1,5 +1,6 @@
 import { duelLine, type LoggedEvent, type RunState } from "@ksearch/domain";
 import { self } from "../local.ts";
+import { agentLabel } from "../model.ts";
 import { count, paint, times } from "../output.ts";
 
 /** One event as one line for a person; null for events that say nothing new to them. `state` is the state after it. */
@@ -7,6 +8,8 @@ export function eventLine({ event }: LoggedEvent, state: RunState): string | nul
   switch (event.type) {
     case "execution.started":
       return `execution ${event.epoch} begins with ${count(event.lanes, "lane")}`;
+    case "models.changed":
+      return `other models from here on: ${event.models.join(", ")}${event.treeModel === null ? "" : `, world model by ${event.treeModel}`}`;
     case "tree.initialised":
       return `world model: ${count(event.nodes.length, "node")}${event.repairs.length > 0 ? `, ${count(event.repairs.length, "repair")}` : ""}`;
     case "init.refused":
@@ -22,7 +25,7 @@ export function eventLine({ event }: LoggedEvent, state: RunState): string | nul
       return `a stock action below ${event.node.parentId}: ${event.node.nodeId}`;
     case "attempt.started":
       return paint.quiet(
-        `lane ${laneOf(state, event.cycle)}  attempt ${event.attempt}  ${event.nodeId}: ${event.kind.replace("_", " ")}`,
+        `lane ${laneOf(state, event.cycle)}  attempt ${event.attempt}  ${event.nodeId}: ${event.kind.replace("_", " ")}${event.model === null ? "" : `  by ${event.model}`}`,
       );
     case "attempt.judged": {
       const best = state.best?.attempt === event.attempt ? paint.good("  ★ new best") : "";
@@ -37,7 +40,7 @@ export function eventLine({ event }: LoggedEvent, state: RunState): string | nul
     case "call.failed":
       return paint.bad(`✗ ${event.call}: ${event.code}: ${oneLine(event.message)}`);
     case "call.ticketed":
-      return state.calls.get(event.call)?.to === "llm"
+      return state.calls.get(event.call)?.model === agentLabel
         ? `waiting for an answer to ${event.call}: ${self} prompts ${state.runId} --call ${event.call}`
         : null;
     case "call.lost":

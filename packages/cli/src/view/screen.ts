@@ -1,4 +1,5 @@
 import { type Cycle, curve, type OpenCall, type RunState, repliesFrom, standing } from "@ksearch/domain";
+import { agentLabel } from "../model.ts";
 import { dollars, duration, paint, times } from "../output.ts";
 
 const sparks = "▁▂▃▄▅▆▇█";
@@ -44,10 +45,11 @@ export function screen(state: RunState, nowMs: number, width: number, recent: re
   ];
 }
 
-const doing = (call: OpenCall, nowMs: number): string => {
+const doing = (state: RunState, call: OpenCall, nowMs: number): string => {
   const since = duration(nowMs - call.submittedAtMs);
   if (call.to === "referee") return `${call.purpose === "confirm" ? "confirming" : "judging"} ${paint.quiet(since)}`;
-  const what = call.ticket === null ? "waiting for the model" : `waiting for an answer to ${call.call}`;
+  const who = call.model === null || state.options.models.length === 1 ? "the model" : call.model;
+  const what = call.model === agentLabel ? `waiting for an answer to ${call.call}` : `waiting for ${who}`;
   return `${what} ${paint.quiet(`(${call.purpose}) ${since}`)}`;
 };
 
@@ -61,11 +63,11 @@ function laneLine(state: RunState, lane: number, nowMs: number): string {
   if (cycle) {
     const call = openCall(state, `${cycle.cycle}/`);
     const attempt = cycle.attempts.at(-1);
-    return `${cycle.nodeId}${attempt === undefined ? "" : `  attempt ${attempt}`}  ${call ? doing(call, nowMs) : paint.quiet("between steps")}`;
+    return `${cycle.nodeId}${attempt === undefined ? "" : `  attempt ${attempt}`}  ${call ? doing(state, call, nowMs) : paint.quiet("between steps")}`;
   }
   if (state.proposal?.lane === lane) {
     const call = openCall(state, state.proposal.call);
-    return call ? doing(call, nowMs) : paint.quiet("asks for new ideas");
+    return call ? doing(state, call, nowMs) : paint.quiet("asks for new ideas");
   }
   const stop = state.stops.find((one) => one.lane === lane);
   return paint.quiet(stop ? `ended: ${stop.message}` : "idle");
@@ -75,4 +77,4 @@ function laneLine(state: RunState, lane: number, nowMs: number): string {
 const outsideLanes = (state: RunState, nowMs: number): string[] =>
   [...state.calls.values()]
     .filter((call) => call.state === "submitted" && ["init", "seed", "confirm"].includes(call.purpose))
-    .map((call) => `${paint.quiet("run")}       ${doing(call, nowMs)}`);
+    .map((call) => `${paint.quiet("run")}       ${doing(state, call, nowMs)}`);

@@ -43,6 +43,7 @@ function run(nodes: object[], tried: Record<string, number | string> = {}, chang
         baseKernelId: null,
         previousAttempt: null,
         forecast: 1.5,
+        model: null,
       },
       { type: "attempt.drafted", attempt, kernelId: `ker_${attempt}`, sameAs: null },
       {

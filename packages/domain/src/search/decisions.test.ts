@@ -238,6 +238,7 @@ test("difficulty costs, a good parent and fewer claimed neighbours pay", () => {
         baseKernelId: null,
         previousAttempt: null,
         forecast: null,
+        model: null,
       },
     );
     judge(log, number, score);

@@ -1,5 +1,6 @@
 import { AppError } from "../errors.ts";
 import type { KernelId } from "../kernel.ts";
+import { chooseModel } from "./bandit.ts";
 import { cycleName, proposeCall, refineCall } from "./calls.ts";
 import type { LaneStopReason, RunEvent } from "./events.ts";
 import { apply } from "./fold.ts";
@@ -42,6 +43,16 @@ function haltOf(
 
 /** True when lanes must ask for nothing more: the run was canceled or paused. What is recorded waits for a resume. */
 export const isHalted = (state: RunState): boolean => state.cancelRequested || state.status === "paused";
+
+/**
+ * True while the reply to a call is on its way and costs money: a pause lets it come. A canceled run waits for none, and
+ * nobody pays for an agent's.
+ */
+export function isAwaited(state: RunState, call: string): boolean {
+  const open = state.calls.get(call);
+  const isOut = open?.state === "submitted" && open.ticket !== null && open.reservedMicroUsd > 0;
+  return isOut && !state.cancelRequested;
+}
 
 /** A new execution over the log. Refused for a finished run. */
 export function beginExecution(state: RunState, lanes: number): Decision<{ epoch: number }> {
@@ -163,6 +174,7 @@ export function startAttempt(state: RunState, name: string): Decision<Attempt | 
     nodeAttempt: node.attempts.length + 1,
     ...plan,
     forecast: node.action?.expectedVsBaselineFactor ?? null,
+    model: chooseModel(state),
   };
   return { events: [event], result: newAttempt(event, 0) };
 }

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { VerdictStatus } from "../referee/verdict.ts";
 import { TreeEdit } from "../tree/edits.ts";
 import { NodeSeed } from "../tree/node.ts";
-import { RunOptions } from "./options.ts";
+import { ModelLabel, ModelLabels, RunOptions } from "./options.ts";
 
 /**
  * The log of a run: append-only, numbered from 1. Everything else (tree, counters, best kernel) is its fold (`state.ts`).
@@ -60,6 +60,14 @@ const events = [
     options: RunOptions,
     seedKernelId: kernelId.nullable(),
   }),
+  /** From here on other models are asked. `choice` is the blob with their settings; labels of before stay collectable. */
+  z.strictObject({
+    type: z.literal("models.changed"),
+    models: ModelLabels,
+    treeModel: ModelLabel.nullable(),
+    modelLabel: z.string().min(1),
+    choice: z.string().min(1),
+  }),
   /** A new execution over the log: older executions' claims may be taken over. */
   z.strictObject({ type: z.literal("execution.started"), epoch: z.int().positive(), lanes: z.int().positive() }),
   z.strictObject({
@@ -69,6 +77,8 @@ const events = [
     purpose: Purpose,
     /** What the question is about, the same in every run of the same tree: how a transcript finds its reply. */
     slot: z.string(),
+    /** The model that is asked; null: the referee. */
+    model: ModelLabel.nullable(),
     submission: z.int().positive(),
     reservedMicroUsd: microUsd,
   }),
@@ -90,7 +100,7 @@ const events = [
     message: z.string(),
     costMicroUsd: microUsd,
   }),
-  /** A process died between submitting and recording; the submission is booked at its worst case and asked anew. */
+  /** A process died between submitting and recording (or before it could store the reply); the submission is booked at its worst case and asked anew. */
   z.strictObject({ type: z.literal("call.lost"), call: z.string(), costMicroUsd: microUsd }),
   /** A reply to init was no world model; the reason goes into the next question. */
   z.strictObject({ type: z.literal("init.refused"), call: z.string(), reason: z.string() }),
@@ -179,6 +189,8 @@ const events = [
     previousAttempt: z.int().positive().nullable(),
     /** Forecast of the node's action, to hold against what is measured. */
     forecast: z.number().positive().nullable(),
+    /** The model that drafts it, so that a resume asks the same one; null in a run with one model. */
+    model: ModelLabel.nullable(),
   }),
   /** The reply became a kernel, or did not (null; the judgement that follows says why). */
   z.strictObject({

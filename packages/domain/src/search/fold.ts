@@ -82,6 +82,10 @@ function change(state: RunState, event: RunEvent, atMs: number, own: Own): RunSt
   switch (event.type) {
     case "run.created":
       throw new AppError("operator", "log.foreign", `run.created stands twice in the log of ${state.runId}`);
+    case "models.changed": {
+      const { models, treeModel, modelLabel } = event;
+      return { ...state, options: { ...state.options, models, treeModel, modelLabel } };
+    }
     case "execution.started":
       return {
         ...state,
@@ -105,6 +109,7 @@ function change(state: RunState, event: RunEvent, atMs: number, own: Own): RunSt
           state: "submitted" as const,
         }),
         callsMade: { ...state.callsMade, [event.to]: state.callsMade[event.to] + 1 },
+        attempts: askedOf(state, event, own),
       };
     case "call.ticketed":
       return { ...state, calls: patch(own, state.calls, event.call, { ticket: event.ticket }) };
@@ -116,6 +121,7 @@ function change(state: RunState, event: RunEvent, atMs: number, own: Own): RunSt
         ...state,
         calls: patch(own, state.calls, event.call, { state: "failed" as const }),
         spentMicroUsd: state.spentMicroUsd + event.costMicroUsd,
+        attempts: charged(state, event, { tokens: 0, durationMs: 0 }, own),
       };
     case "init.refused":
       return {
@@ -262,21 +268,41 @@ const barrenWeight = ({ purpose, edits, refused }: Extract<RunEvent, { type: "tr
   purpose !== "propose" ? 0 : edits.length === 0 && refused.length === 0 ? mostBarrenProposals : 1;
 
 function answered(state: RunState, event: Extract<RunEvent, { type: "call.answered" }>, own: Own): RunState {
-  const call = state.calls.get(event.call);
-  const number = attemptNumber(event.call, state);
-  const attempt = number === null ? undefined : state.attempts[number - 1];
-  const charged = attempt && {
-    ...attempt,
-    costMicroUsd: attempt.costMicroUsd + event.costMicroUsd,
-    llmMs: attempt.llmMs + (call?.to === "llm" ? event.durationMs : 0),
-    refereeMs: attempt.refereeMs + (call?.to === "referee" ? event.durationMs : 0),
-  };
+  const { usage, durationMs } = event;
+  const tokens = usage === null ? 0 : usage.inputTokens + usage.outputTokens;
   return {
     ...state,
     calls: patch(own, state.calls, event.call, { state: "answered" as const }),
     spentMicroUsd: state.spentMicroUsd + event.costMicroUsd,
-    attempts: charged ? replaced(own, state.attempts, charged) : state.attempts,
+    attempts: charged(state, event, { tokens, durationMs }, own),
   };
+}
+
+/** The attempts with what a call cost charged to the one that it was made for. */
+function charged(
+  state: RunState,
+  { call, costMicroUsd }: { call: string; costMicroUsd: number },
+  { tokens, durationMs }: { tokens: number; durationMs: number },
+  own: Own,
+): readonly Attempt[] {
+  const attempt = state.attempts[(attemptOfCall(call) ?? 0) - 1];
+  if (!attempt) return state.attempts;
+  const isLlm = state.calls.get(call)?.to === "llm";
+  return replaced(own, state.attempts, {
+    ...attempt,
+    costMicroUsd: attempt.costMicroUsd + costMicroUsd,
+    llmMicroUsd: attempt.llmMicroUsd + (isLlm ? costMicroUsd : 0),
+    llmTokens: attempt.llmTokens + tokens,
+    llmMs: attempt.llmMs + (isLlm ? durationMs : 0),
+    refereeMs: attempt.refereeMs + (isLlm ? 0 : durationMs),
+  });
+}
+
+/** An attempt whose model is no longer among the run's is drafted by another, and says so. */
+function askedOf(state: RunState, { call, model }: { call: string; model: string | null }, own: Own) {
+  const attempt = state.attempts[(attemptOfCall(call) ?? 0) - 1];
+  const isMoved = attempt !== undefined && attempt.model !== null && model !== null && attempt.model !== model;
+  return isMoved ? replaced(own, state.attempts, { ...attempt, model }) : state.attempts;
 }
 
 function started(
@@ -353,11 +379,6 @@ type Planted = Pick<
 const refinedCycle = (own: Own, cycles: RunState["cycles"], name: string | null): RunState["cycles"] => {
   const cycle = name === null ? undefined : cycles.get(name);
   return cycle ? put(own, cycles, cycle.cycle, { ...cycle, refinements: cycle.refinements + 1 }) : cycles;
-};
-
-const attemptNumber = (call: string, state: RunState): number | null => {
-  const number = attemptOfCall(call);
-  return number !== null && number <= state.attempts.length ? number : null;
 };
 
 const replaced = (own: Own, attempts: readonly Attempt[], attempt: Attempt): readonly Attempt[] =>

@@ -22,6 +22,14 @@ export const AttemptsPerNode = z
 
 export type AttemptsPerNode = z.infer<typeof AttemptsPerNode>;
 
+/** What a run calls a model: the name under which its settings, its price and its usage rows stand. */
+export const ModelLabel = z.string().min(1);
+
+/** Labels of the models that draft, each once, at least one. */
+export const ModelLabels = z
+  .tuple([ModelLabel], ModelLabel)
+  .refine((labels) => new Set(labels).size === labels.length, "a model stands twice");
+
 /** What a user asks of a search; recorded in the run's first event, so that a resume needs nothing else. */
 const Options = z.strictObject({
   policy: PolicyName,
@@ -50,6 +58,10 @@ const Options = z.strictObject({
   maxOutputTokens: z.int().min(256).max(1_000_000),
   llmTimeoutMs: z.int().min(100),
   evaluation: EvaluationSettings,
+  /** With several, a bandit chooses one for each attempt (`bandit.ts`). */
+  models: ModelLabels,
+  /** The model that writes and edits the world model; null: the first of `models`. */
+  treeModel: ModelLabel.nullable(),
   /** Where the replies come from, as screens and reports must say it, e.g. "recorded replies (demo)". */
   modelLabel: z.string().min(1),
   /** True when replies are replayed or simulated rather than asked for. */
@@ -61,6 +73,10 @@ export const RunOptions = Options.refine(({ policy, lanes }) => policy !== "ksea
   path: ["lanes"],
 });
 export type RunOptions = z.infer<typeof RunOptions>;
+
+/** The model that is asked for the world model and for edits of it. */
+export const treeModelOf = ({ models, treeModel }: Pick<RunOptions, "models" | "treeModel">): string =>
+  treeModel ?? models[0];
 
 /** Where a run's replies come from, in words that stand wherever its results do. */
 export const repliesFrom = ({ modelLabel, recordedReplies }: RunOptions): string =>

@@ -14,6 +14,8 @@ export type OpenCall = {
   readonly to: "llm" | "referee";
   readonly purpose: Purpose;
   readonly slot: string;
+  /** Label of the model that was asked; null: the referee. */
+  readonly model: string | null;
   readonly submission: number;
   readonly reservedMicroUsd: number;
   readonly ticket: string | null;
@@ -42,6 +44,8 @@ export type Attempt = {
   readonly baseKernelId: KernelId | null;
   readonly previousAttempt: number | null;
   readonly forecast: number | null;
+  /** Label of the model that drafts it; null in a run with one model. */
+  readonly model: string | null;
   readonly startedAtMs: number;
   readonly drafted: boolean;
   readonly kernelId: KernelId | null;
@@ -51,7 +55,12 @@ export type Attempt = {
   readonly vsBaseline: number | null;
   readonly callNs: number | null;
   readonly message: string;
+  /** All that its calls cost, those without an answer too. */
   readonly costMicroUsd: number;
+  /** The model's part of it. */
+  readonly llmMicroUsd: number;
+  /** Tokens of its drafts, input and output. */
+  readonly llmTokens: number;
   readonly llmMs: number;
   readonly refereeMs: number;
   readonly endedAtMs: number | null;
@@ -146,6 +155,8 @@ export const newAttempt = (
   callNs: null,
   message: "",
   costMicroUsd: 0,
+  llmMicroUsd: 0,
+  llmTokens: 0,
   llmMs: 0,
   refereeMs: 0,
   endedAtMs: null,

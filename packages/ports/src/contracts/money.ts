@@ -5,6 +5,8 @@ import type { Money } from "../money.ts";
 const row = (key: string, costMicroUsd: number): UsageRow => ({
   key,
   to: "llm",
+  purpose: "draft",
+  asked: "m",
   model: "m",
   usage: null,
   costMicroUsd,

@@ -5,8 +5,10 @@ import {
   attemptOf,
   type DraftMaterials,
   draftCall,
+  draftModelOf,
   draftPrompt,
   evaluateCall,
+  isAwaited,
   isHalted,
   type KernelId,
   type RunEvent,
@@ -17,6 +19,7 @@ import {
   verdictOn,
   vetKernel,
 } from "@ksearch/domain";
+import type { LlmAnswer } from "@ksearch/ports";
 import type { Deps } from "../deps.ts";
 import type { LanePayload } from "../payload.ts";
 import { getJson, keys, loadKernel, loadProblem, saveKernel } from "../store.ts";
@@ -32,11 +35,13 @@ export const draft = (deps: Deps): Step =>
     const output = { ...input, attempt: attempt.attempt };
     if (attempt.drafted) return { ...output, next: "vet" };
     const state = await deps.log.state(runId);
-    if (isHalted(state)) return { ...input, next: "claim" };
+    const call = draftCall(attempt);
+    if (isHalted(state) && !isAwaited(state, call)) return { ...input, next: "claim" };
     const answer = await askLlm(deps, state, {
-      call: draftCall(attempt),
+      call,
       slot: `draft/${attempt.nodeId}/${attempt.nodeAttempt}`,
       purpose: "draft",
+      model: draftModelOf(state, attempt),
       prompt: async () =>
         draftPrompt(await loadProblem(deps.blobs, runId), state, attempt, await materials(deps, state, attempt)),
     });
@@ -85,12 +90,12 @@ export const vet = (deps: Deps): Step =>
     if (answer === null)
       throw new AppError("operator", "store.corrupt", `the reply to ${attemptName(attempt)} is missing from the store`);
     const problem = await loadProblem(deps.blobs, runId);
-    const { language, device } = state.options;
+    const { language, device, maxOutputTokens } = state.options;
     const read = readKernel(answer.text, { problem, language, targetHardware: device });
     if ("problem" in read)
       return commitDraft(deps, input, () => [
         drafted(attempt, null, null),
-        unusable(attempt, "unparsable", read.problem),
+        unusable(attempt, "unparsable", `${cutWords(answer.cut, maxOutputTokens)}${read.problem}`),
       ]);
     const kernelId = await saveKernel(deps.blobs, runId, read.kernel);
     const refusal = vetKernel(read.kernel, problem);
@@ -114,6 +119,14 @@ export const vet = (deps: Deps): Step =>
       ];
     });
   });
+
+/** Why a reply ended before it was done, for the model and for people. */
+const cutWords = (cut: LlmAnswer["cut"], maxOutputTokens: number): string =>
+  cut === "length"
+    ? `the reply was cut off at its limit of ${maxOutputTokens} tokens, thinking included; `
+    : cut === "filter"
+      ? "the provider's content filter cut the reply off; "
+      : "";
 
 /** Records what became of a draft, once; the next state follows from whether that judged the attempt already. */
 async function commitDraft(

@@ -16,6 +16,7 @@ import { bookAllLost } from "../ask.ts";
 import type { Deps } from "../deps.ts";
 import { writeResult } from "../result.ts";
 import { loadKernel } from "../store.ts";
+import { endCalls } from "./llm.ts";
 import { askReferee, factsOf, mostSubmissions } from "./referee.ts";
 import { runStep, type Step, waiting } from "./step.ts";
 
@@ -95,6 +96,7 @@ export const report = (deps: Deps): Step =>
     for (const call of before.calls.values())
       if (call.to === "referee" && call.state === "submitted" && call.ticket !== null)
         await deps.referee.cancel(call.ticket);
+    if (before.status === "running") await endCalls(deps, deps.llm, runId);
     await bookAllLost(deps, runId);
     await deps.money.release(runId);
     const ended = await deps.log.state(runId);

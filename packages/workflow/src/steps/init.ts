@@ -4,10 +4,12 @@ import {
   extractObject,
   initCall,
   initPrompt,
+  isAwaited,
   isHalted,
   type RunEvent,
   readDocument,
   seedsOf,
+  treeModelOf,
 } from "@ksearch/domain";
 import type { Deps } from "../deps.ts";
 import { loadKernel, loadProblem } from "../store.ts";
@@ -24,18 +26,19 @@ export const init = (deps: Deps): Step =>
     const state = await deps.log.state(runId);
     if (state.initialised) return { ...input, next: "round" };
     const { initRefusals } = state;
-    if (isHalted(state)) return { ...input, next: "report" };
+    const call = initCall(initRefusals.length + 1);
+    if (isHalted(state) && !isAwaited(state, call)) return { ...input, next: "report" };
     if (initRefusals.length - state.initRefusalsBefore >= mostReplies)
       throw new AppError(
         "operator",
         "llm.unusable",
         `${mostReplies} replies of the model were no world model (${initRefusals.at(-1)}): resume with another model`,
       );
-    const call = initCall(initRefusals.length + 1);
     const answer = await askLlm(deps, state, {
       call,
       slot: `init/${initRefusals.length + 1}`,
       purpose: "init",
+      model: treeModelOf(state.options),
       prompt: async () => {
         const start = state.tree.nodes.get(state.tree.rootId)?.solution;
         const kernel = start ? await loadKernel(deps.blobs, runId, start.kernelId) : null;

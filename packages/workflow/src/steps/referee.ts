@@ -1,4 +1,12 @@
-import { AppError, type EvaluationRequest, type Kernel, type Purpose, type RunState, Verdict } from "@ksearch/domain";
+import {
+  AppError,
+  asAppError,
+  type EvaluationRequest,
+  type Kernel,
+  type Purpose,
+  type RunState,
+  Verdict,
+} from "@ksearch/domain";
 import { ask } from "../ask.ts";
 import type { Deps } from "../deps.ts";
 import { loadProblem } from "../store.ts";
@@ -50,6 +58,7 @@ export async function askReferee(deps: Deps, state: RunState, question: RefereeQ
     to: "referee",
     purpose,
     slot,
+    model: null,
     schema: Verdict,
     worstMicroUsd: deps.referee.price(settings.limits.totalMs),
     submit: async () => {
@@ -57,8 +66,12 @@ export async function askReferee(deps: Deps, state: RunState, question: RefereeQ
       return "verdict" in submitted ? checked(submitted) : submitted;
     },
     collect: async (ticket) => {
-      const collected = await deps.referee.collect(ticket);
-      return collected === "running" ? collected : checked(collected);
+      try {
+        const collected = await deps.referee.collect(ticket);
+        return collected === "running" ? collected : checked(collected);
+      } catch (error) {
+        return { ended: asAppError(error) };
+      }
     },
     receipt: (verdict) => ({
       model: verdict.device,

@@ -1,6 +1,7 @@
 import {
   afterEdit,
   extractObject,
+  isAwaited,
   isHalted,
   type KernelId,
   maxNewNodes,
@@ -10,6 +11,7 @@ import {
   type RunState,
   refineCall,
   refinePrompt,
+  treeModelOf,
 } from "@ksearch/domain";
 import type { Deps } from "../deps.ts";
 import type { LanePayload } from "../payload.ts";
@@ -23,11 +25,13 @@ export const propose = (deps: Deps): Step =>
   laneStep(deps, async (input) => {
     const { runId, call } = input;
     const state = await deps.log.state(runId);
-    if (call === undefined || state.proposal?.call !== call || isHalted(state)) return done(input);
+    if (call === undefined || state.proposal?.call !== call) return done(input);
+    if (isHalted(state) && !isAwaited(state, call)) return done(input);
     const answer = await askLlm(deps, state, {
       call,
       slot: `propose/${state.proposals}`,
       purpose: "propose",
+      model: treeModelOf(state.options),
       prompt: async () => {
         const best = state.best ? await loadKernel(deps.blobs, runId, state.best.kernelId) : null;
         return proposePrompt(await loadProblem(deps.blobs, runId), state, best);
@@ -51,12 +55,14 @@ export const refine = (deps: Deps): Step =>
     const state = await deps.log.state(runId);
     const cycle = state.cycles.get(input.cycle ?? "");
     const node = state.tree.nodes.get(cycle?.nodeId ?? "");
-    if (cycle?.state !== "closed" || !node || isHalted(state)) return done(input);
+    if (cycle?.state !== "closed" || !node) return done(input);
     const call = refineCall(cycle.cycle, cycle.refinements + 1);
+    if (isHalted(state) && !isAwaited(state, call)) return done(input);
     const answer = await askLlm(deps, state, {
       call,
       slot: `refine/${node.nodeId}/${node.refinements + 1}`,
       purpose: "refine",
+      model: treeModelOf(state.options),
       prompt: async () => {
         const shown = node.solution?.attempt ?? cycle.attempts.at(-1) ?? null;
         const id: KernelId | null = shown === null ? null : (state.attempts[shown - 1]?.kernelId ?? null);
