@@ -16,7 +16,7 @@ for arg in "$@"; do
 done
 has() { printf '%s\n' "${args[@]+"${args[@]}"}" | grep -qE -- "^$1(=|\$)"; }
 
-common=(--lanes 4 --budget-attempts 24)
+common=(--world-model --lanes 4 --budget-attempts 24 --warmup-runs 3 --iterations 20 --num-trials 2)
 if [ "$recorded" = 0 ] && has '--(llm|transcript)'; then
   say "a search as the flags say"
 elif [ "$recorded" = 0 ] && { [ -n "${OPENAI_API_KEY:-${LLM_API_KEY:-}}" ] || has '--(model-name|base-url|model-price)'; }; then

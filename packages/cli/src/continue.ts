@@ -15,8 +15,8 @@ import {
   standing,
 } from "@ksearch/domain";
 import { loadKernel } from "@ksearch/workflow";
-import { type Candidates, readCandidate } from "./candidates.ts";
-import type { Stores } from "./local.ts";
+import { type Reading, readCandidate } from "./candidates.ts";
+import { findSolution, type Stores } from "./local.ts";
 import { readJson, readText } from "./text.ts";
 
 /** What a run begins with instead of nothing. */
@@ -39,7 +39,7 @@ export async function beginning(
   stores: Stores,
   problem: Problem,
   options: RunOptions,
-  candidates: Candidates,
+  dataset: string | null,
   flags: ContinueFlags,
 ): Promise<Beginning> {
   const world =
@@ -47,16 +47,23 @@ export async function beginning(
       ? undefined
       : await worldModel(stores, problem, options, flags.continueFromWorldModel);
   const given = flags.continueFromSolution;
-  if (given !== undefined) return { seed: await seedKernel(stores, problem, candidates, given), world };
+  const reading: Reading = { language: options.language, targetHardware: options.device };
+  if (given !== undefined) return { seed: await seedKernel(stores, problem, reading, dataset, given), world };
   return { seed: world ? bestImported(world.continuation) : null, world };
 }
 
 /** A solution's file, its name among the artifacts or in the dataset, or a run whose best kernel it is. */
-async function seedKernel(stores: Stores, problem: Problem, candidates: Candidates, given: string): Promise<Kernel> {
-  if (existsSync(given)) return readCandidate(given, problem, candidates);
+async function seedKernel(
+  stores: Stores,
+  problem: Problem,
+  reading: Reading,
+  dataset: string | null,
+  given: string,
+): Promise<Kernel> {
+  if (existsSync(given)) return readCandidate(given, problem, reading);
   const name = problemName(problem);
   const saved = join(taskFolder(stores.root, problem), "solutions", name, `${given}.json`);
-  if (existsSync(saved)) return readCandidate(saved, problem, candidates);
+  if (existsSync(saved)) return readCandidate(saved, problem, reading);
   const run = await stores.runs.get(given);
   if (run !== null) {
     const best = standing(await stores.log.state(given));
@@ -64,12 +71,11 @@ async function seedKernel(stores: Stores, problem: Problem, candidates: Candidat
     if (best === null) throw new AppError("caller", "solution.none", `${given} has no kernel that stands`);
     return loadKernel(stores.blobs, given, best.kernelId);
   }
-  const shipped = candidates.named(given);
-  if (shipped !== null) return shipped;
+  if (dataset !== null) return findSolution(dataset, name, given);
   throw new AppError(
     "caller",
     "solution.unknown",
-    `there is no solution '${given}': neither a file, nor ${saved}, nor a run, nor a solution of the dataset`,
+    `there is no solution '${given}': neither a file, nor ${saved}, nor a run`,
   );
 }
 

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -180,20 +180,24 @@ const refereeEnv = (): Record<string, string> => {
 /** Queueing for the device behind other lanes comes on top of a request's own limit. */
 const queueGraceMs = 600_000;
 
-export const openReferee = (python: string): Referee =>
-  subprocessReferee({
+/** The referee of this machine. `keepFolders`: where the folders of its judgements stay; null: they are removed. */
+export function openReferee(python: string, keepFolders: string | null = null): Referee {
+  if (keepFolders !== null) mkdirSync(keepFolders, { recursive: true });
+  return subprocessReferee({
     command: [python, "-I", "-m", "ksearch_referee"],
-    env: refereeEnv(),
+    env: keepFolders === null ? refereeEnv() : { ...refereeEnv(), TMPDIR: keepFolders, KSEARCH_REFEREE_KEEP: "1" },
     graceMs: queueGraceMs,
     // One is timed while the others build and check; more would only queue for the device.
     atOnce: 2 * availableParallelism(),
   });
+}
 
 export {
   baselineLatencies,
   didYouMean,
   findSolution,
   type GpuModeMode,
+  kernelBenchName,
   type Listed,
   layoutOf,
   listFlashInfer,

@@ -3,7 +3,10 @@ import { z } from "zod";
 import { flagName, modelFlags } from "./model-flags.ts";
 import { WandbName } from "./tracking.ts";
 
-const number = z.string().regex(/^-?\d+(\.\d+)?([eE]-?\d+)?$/, "a number").transform(Number);
+const number = z
+  .string()
+  .regex(/^-?\d+(\.\d+)?([eE]-?\d+)?$/, "a number")
+  .transform(Number);
 
 /** A whole number within bounds, which a wrong one is told. */
 export const wholeFrom = (least: number, most: number) => {

@@ -7,7 +7,7 @@ import { problems } from "./commands/problems.ts";
 import { answer, prompts } from "./commands/prompts.ts";
 import { kernel, list, show, tree } from "./commands/read.ts";
 import { resume } from "./commands/resume.ts";
-import { run } from "./commands/run.ts";
+import { importRun, run } from "./commands/run.ts";
 import { track } from "./commands/track.ts";
 import { transcript } from "./commands/transcript.ts";
 import { home } from "./local.ts";
@@ -55,6 +55,77 @@ const withTracking = (command: Command): Command =>
     .option("--wandb-mode <mode>", "online, or offline: no key, no network (default: WANDB_MODE, else online)")
     .option("--run-name <name>", "what the run is called there (default: RUN_NAME, else its id)");
 
+/** The flags that say which problem is meant. K-Search's own names. */
+const withProblem = (command: Command): Command =>
+  command
+    .option("--task-source <format>", "flashinfer, gpumode or kernelbench; default: by the problem's name")
+    .option("--task-path <dir>", "a FlashInfer-Bench dataset, a KernelBench checkout or file, GPU MODE problems")
+    .option("--local <dir>", "the same as --task-path")
+    .option("--definition <name>", "the FlashInfer-Bench definition, as the first argument")
+    .option("--feedback-workloads <uuid...>", "workloads that kernels are judged on; default: five, drawn by --seed")
+    .option("--gpumode-mode <mode>", "benchmark, or leaderboard: its tests, too (default: benchmark)")
+    .option("--gpumode-task-dir <dir>", "a GPU MODE problem folder (default: the TriMul that comes along)")
+    .option("--kernelbench-level <n>", "1 to 4 (default: 1)")
+    .option("--kernelbench-problem-id <n>", "the problem of that level (default: 1)")
+    .addOption(problemRoot());
+
+/** All flags of a search. */
+const withSearch = (command: Command): Command =>
+  withTracking(withModel(withProblem(command)))
+    .option("--world-model", "search with the world model: the policy lanes")
+    .option(
+      "--policy <policy>",
+      "plain, lanes, or ksearch (the original's); default: plain, or lanes with --world-model",
+    )
+    .option("--lanes <n>", "parallel workers (default: 4 with the policy lanes, else 1)")
+    .option("--max-opt-rounds <n>", "attempts, one draft plus one evaluation each (default: 5)")
+    .option("--budget-attempts <n>", "the same as --max-opt-rounds")
+    .option("--budget-usd <dollars>", "money that the run may spend; default: no cap")
+    .option("--wm-stagnation-window <n>", "attempts that an idea gets without progress (default: 5)")
+    .option("--wm-max-difficulty <n>", "actions harder than this wait (1 to 5)")
+    .option(
+      "--attempts-per-node <n|base-max>",
+      "policy lanes: attempts on one idea, base always, up to max while they bring something (default: 2-5)",
+    )
+    .option("--continue-from-solution <kernel>", "begin with a kernel: a file, a name, or a run")
+    .option("--continue-from-world-model <auto|path>", "begin with a world model: a file, a folder, a run, or auto")
+    .option("--target-score <x>", "end the search once a kernel is x times the reference's speed")
+    .option("--patience <n>", "end after n attempts without a new best")
+    .option("--confirm-top <n>", "best kernels that are timed again against each other", "3")
+    .option("--language <language>", "triton, cuda, cpp or python (default: triton; cpp on a cpu)")
+    .option("--target-gpu <device>", "what kernels are for and are judged on (default: H100, or cpu by the problem)")
+    .option("--device <device>", "the same as --target-gpu")
+    .option("--referee <where>", "local: on this machine", "local")
+    .option("--warmup-runs <n>", "calls before the timed ones (default: by the problem's format, 10 or 3)")
+    .option("--iterations <n>", "timed calls a workload (default: by the problem's format, 10, 20 or 100)")
+    .option("--num-trials <n>", "checked input sets a workload before the timed calls (default: 1)")
+    .option("--rtol <x>", "relative tolerance (default: 0.01)")
+    .option("--atol <x>", "absolute tolerance (default: 0.01)")
+    .option("--use-isolated-runner", "a process for every workload, not one for all")
+    .option("--parallel-workloads", "check several workloads at once")
+    .option("--max-parallel-workloads <n>", "so many at most (default: 0, one a core)")
+    .option(
+      "--feedback-trace-policy <policy>",
+      "which failing workload the feedback tells first: first or random",
+      "first",
+    )
+    .option("--baseline-solution <name>", "a solution of the dataset whose times are the target")
+    .option("--num-eval-workload <n>", "workloads of the dataset in the final evaluation (default: all)")
+    .option("--no-save-results", "no evaluation report, no traces into the dataset")
+    .option("--save-solutions", "the winner as a solution file among the artifacts")
+    .option("--gpumode-keep-tmp", "leave the folders of judgements, and tell where")
+    .option("--kernelbench-eval-mode <mode>", "local (default: local)")
+    .option("--kernelbench-num-correct-trials <n>", "checked input sets (default: 5)")
+    .option("--kernelbench-num-perf-trials <n>", "timed calls (default: 100)")
+    .addOption(new Option("--api-key <key>", "refused: set OPENAI_API_KEY").hideHelp())
+    .option("--seed <n>", "of the search's own choices", "1")
+    .option("--max-output-tokens <n>", "of one reply", "32000")
+    .option("--llm-timeout <seconds>", "for one reply", "600")
+    .option("--wandb", "show the run at Weights & Biases (docs/tracking.md)")
+    .addOption(artifacts())
+    .addOption(referee())
+    .addOption(json());
+
 /** The command line: names, flags and help; each command is a function of its arguments. */
 export function program(): Command {
   const root = new Command("ksearch")
@@ -63,32 +134,16 @@ export function program(): Command {
     .exitOverride()
     .configureOutput({ outputError: () => undefined });
 
-  withTracking(withModel(root.command("run")))
+  withSearch(root.command("run"))
     .description("search for a fast kernel")
-    .argument("<problem>", "a problem's name, see 'ksearch problems'")
-    .option("--lanes <n>", "parallel workers", "4")
-    .option("--budget-attempts <n>", "attempts (one draft plus one evaluation each)", "24")
-    .option("--budget-usd <dollars>", "money that the run may spend; default: no cap")
-    .option(
-      "--attempts-per-node <n|base-max>",
-      "attempts on one idea: base always, up to max while they bring something (default: 2-5; of a transcript, its own)",
-    )
-    .option("--target-score <x>", "end the search once a kernel is x times the reference's speed")
-    .option("--patience <n>", "end after n attempts without a new best")
-    .option("--confirm-top <n>", "best kernels that are timed again against each other", "3")
-    .option("--iterations <n>", "timed calls a workload", "20")
-    .option("--warmup <n>", "calls before the timed ones", "3")
-    .option("--language <language>", "cpp or python", "cpp")
-    .option("--device <device>", "what judges: cpu", "cpu")
-    .option("--seed <n>", "of the search's own choices", "1")
-    .option("--max-output-tokens <n>", "of one reply", "32000")
-    .option("--llm-timeout <seconds>", "for one reply", "600")
-    .option("--wandb", "show the run at Weights & Biases (docs/tracking.md)")
-    .addOption(problemRoot())
-    .addOption(artifacts())
-    .addOption(referee())
-    .addOption(json())
-    .action((name: string, flags) => run(name, flags, flags));
+    .argument("[problem]", "a problem's name, see 'ksearch problems'; or one of the flags that name it")
+    .action((name: string | undefined, flags) => run(name, flags, flags));
+
+  withSearch(root.command("import"))
+    .description("take over the world model of a K-Search run directory, or of another run; 'ksearch resume' goes on")
+    .argument("<path>", "world_model.json with solution_db.jsonl beside it, their folder, or a run")
+    .argument("[problem]", "the problem that it is about")
+    .action((path: string, name: string | undefined, flags) => importRun(path, name, flags, flags));
 
   withTracking(withModel(root.command("resume")))
     .description("go on with a paused, interrupted or killed run")
@@ -156,16 +211,14 @@ export function program(): Command {
     .addOption(json())
     .action((given: string, flags) => cancel(given, flags));
 
-  root
-    .command("judge")
+  withProblem(root.command("judge"))
     .description("have the referee judge one kernel")
     .argument("<problem>")
-    .argument("<file>", ".cpp, .py or a solution .json")
+    .argument("<file>", ".cpp, .cu, .py or a solution .json")
     .option("--against <file>", "time it against another kernel, interleaved")
-    .addOption(problemRoot())
     .addOption(referee())
     .addOption(json())
-    .action((name: string, file: string, flags) => judge(name, file, flags));
+    .action((name: string, file: string, flags) => judge(name, file, flags, flags));
 
   root
     .command("problems")

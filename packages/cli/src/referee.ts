@@ -1,7 +1,16 @@
 import { execFile } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { promisify } from "node:util";
-import { AppError, complaints, messageOf, parseJson } from "@ksearch/domain";
+import {
+  AppError,
+  complaints,
+  type Device,
+  type Language,
+  messageOf,
+  type Problem,
+  parseJson,
+  problemName,
+} from "@ksearch/domain";
 import { z } from "zod";
 import { refereeEnv } from "./local.ts";
 
@@ -11,6 +20,11 @@ const Doctor = z.looseObject({
   reasons: z.array(z.string()),
   python: z.string(),
   numpy: z.string().nullable(),
+  torch: z.string().nullable(),
+  triton: z.string().nullable(),
+  harnessVersion: z.string(),
+  /** The name of the first GPU that this Python can use; null: none. */
+  gpu: z.string().nullable(),
   cpu: z.string(),
   /** Vector instructions, and bytes of the caches by level, as far as the host tells. */
   simd: z.array(z.string()),
@@ -21,8 +35,11 @@ const Doctor = z.looseObject({
 });
 export type Doctor = z.infer<typeof Doctor>;
 
+/** What is to be judged here. */
+export type Wanted = { language: Language; device: Device; problem: Problem };
+
 /** Asks the referee what this machine can do. AppError `operator` with the mend when it cannot judge here. */
-export async function askDoctor(python: string, language: string): Promise<Doctor> {
+export async function askDoctor(python: string, wanted: Wanted): Promise<Doctor> {
   const { stdout } = await promisify(execFile)(python, ["-I", "-m", "ksearch_referee", "doctor"], {
     env: refereeEnv(),
     timeout: 60_000,
@@ -50,14 +67,45 @@ export async function askDoctor(python: string, language: string): Promise<Docto
       "referee.unfit",
       `the referee cannot judge on this machine: ${doctor.data.reasons.join("; ")}`,
     );
-  if (language === "cpp" && doctor.data.compiler === null)
+  checkFit(doctor.data, wanted);
+  return doctor.data;
+}
+
+/** AppError: this machine lacks what the search needs, with the mend. */
+function checkFit({ compiler, torch, triton, gpu }: Doctor, { language, device, problem }: Wanted): void {
+  if (device !== "cpu" && gpu === null)
+    throw new AppError(
+      "caller",
+      "referee.device",
+      `this machine has no GPU that the referee can use, and the search is for ${device}: add --target-gpu cpu to search for this processor`,
+    );
+  if (device === "cpu" && language === "cuda")
+    throw new AppError(
+      "caller",
+      "referee.language",
+      "CUDA does not run on a CPU: choose --language cpp, python or triton",
+    );
+  if (language === "cpp" && compiler === null)
     throw new AppError(
       "operator",
       "referee.compiler",
       "there is no C++ compiler: install g++ or clang++, or search with --language python",
     );
-  return doctor.data;
+  const missing = [
+    ...(torch === null && needsTorch(problem) ? ["torch"] : []),
+    ...(triton === null && language === "triton" ? ["triton"] : []),
+  ];
+  if (missing.length > 0)
+    throw new AppError(
+      "operator",
+      "referee.torch",
+      `${problemName(problem)} needs ${missing.join(" and ")}, which the referee's Python does not have: run scripts/torch.sh`,
+    );
 }
+
+/** Whether a problem's reference is torch code: always outside of FlashInfer-Bench, there where it imports it. */
+const needsTorch = (problem: Problem): boolean =>
+  problem.format !== "flashinfer" || /^\s*(import|from)\s+torch\b/m.test(problem.definition.reference);
 
 /** What prompts say of the machine. */
 export function machineFacts(doctor: Doctor, language: string): string {

@@ -66,7 +66,17 @@ const referee = standInReferee();
 /** A search that would run if nothing were wrong with it. */
 const search = (more: string[], using: { python?: string; problems?: string; name?: string } = {}): string[] => {
   const at = ["--problems", using.problems ?? problems, "--referee-python", using.python ?? referee.python];
-  return ["run", using.name ?? problemName, ...at, "--language", "python", ...more];
+  return [
+    "run",
+    using.name ?? problemName,
+    ...at,
+    "--world-model",
+    "--target-gpu",
+    "cpu",
+    "--language",
+    "python",
+    ...more,
+  ];
 };
 const priced = ["--model-name", "fake", "--model-price", "1/10"];
 
@@ -116,9 +126,9 @@ describe.concurrent("flags out of range name themselves, and nothing is made", (
     ["--patience", "0"],
     ["--confirm-top", "11"],
     ["--iterations", "0"],
-    ["--warmup", "-1"],
+    ["--warmup-runs", "-1"],
     ["--language", "rust"],
-    ["--device", "H100"],
+    ["--device", "H1000"],
     ["--seed", "99999999999999999999"],
     ["--max-output-tokens", "10"],
     ["--llm-timeout", "0"],

@@ -40,7 +40,8 @@ const budgetAttempts = 10;
 const runs = 10;
 const killsWanted = 50;
 
-const searchFlags = ["--language", "python", "--lanes", `${lanes}`, "--budget-attempts", `${budgetAttempts}`];
+const anywhere = ["--world-model", "--target-gpu", "cpu", "--language", "python"];
+const searchFlags = [...anywhere, "--lanes", `${lanes}`, "--budget-attempts", `${budgetAttempts}`];
 const runCommand = (problems: string, model: FakeModel, referee: StandIn, more: string[] = []): string[] => {
   const nodes = ["--attempts-per-node", "1-2", "--problems", problems, "--referee-python", referee.python];
   return ["run", problemName, "--json", ...searchFlags, ...nodes, ...model.flags, ...more];
@@ -439,7 +440,7 @@ async function until(what: string, isSo: () => boolean | Promise<boolean>): Prom
 }
 
 const small = (problems: string, model: FakeModel, python: string, flags: string[]): string[] => {
-  const search = ["run", problemName, "--json", "--language", "python", "--lanes", "2", "--attempts-per-node", "1-2"];
+  const search = ["run", problemName, "--json", ...anywhere, "--lanes", "2", "--attempts-per-node", "1-2"];
   return [...search, "--problems", problems, "--referee-python", python, ...model.flags, ...flags];
 };
 
@@ -603,7 +604,7 @@ describe.skipIf(!existsSync(realPython))("with the real referee", () => {
   }, async () => {
     const cwd = newFolder();
     const model = await fakeModel();
-    const flags = ["--budget-attempts", "2", "--attempts-per-node", "1", "--iterations", "3", "--warmup", "1"];
+    const flags = ["--budget-attempts", "2", "--attempts-per-node", "1", "--iterations", "3", "--warmup-runs", "1"];
     const first = small(problemFolder(), model, realPython, flags);
     const again = ["resume", "--json", "--referee-python", realPython];
     let evaluationsInFlight = 0;

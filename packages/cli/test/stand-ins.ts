@@ -253,6 +253,10 @@ export const doctorReport = {
   reasons: [] as string[],
   python: "3.0",
   numpy: null,
+  torch: null as string | null,
+  triton: null as string | null,
+  harnessVersion: "stand-in",
+  gpu: null as string | null,
   cpu: "stand-in",
   simd: [] as string[],
   cacheBytes: {},
@@ -278,7 +282,11 @@ const [, , isolated, flag, module, door, from] = process.argv;
 if (isolated !== "-I" || flag !== "-m" || module !== "ksearch_referee") process.exit(64);
 if (door === "doctor") console.log(${JSON.stringify(typeof doctor === "string" ? doctor : JSON.stringify(doctor))});
 else if (door === "judge" && from === "-") judge(JSON.parse(readFileSync(0, "utf8")));
+else if (door === "examine" && from === "-") examine(JSON.parse(readFileSync(0, "utf8")));
 else process.exit(64);
+function examine({ requestId }) {
+  console.log(JSON.stringify({ schema: "ksearch.examined/1", requestId, status: "admitted", reasons: [], workloads: [], env: ${JSON.stringify(verdictParts.env)} }));
+}
 function judge({ requestId, kernel, incumbent }) {
   const digest = createHash("sha256").update(JSON.stringify(kernel)).digest("hex").slice(0, 16);
   const log = (at) => appendFileSync(${JSON.stringify(log)}, JSON.stringify({ at, requestId, kernel: digest, content: kernel.files[0].content }) + "\\n");

@@ -45,7 +45,8 @@ const search = (
   more: string[],
   { lanes = 1, attempts = 5, referee: judge = referee }: Search = {},
 ) => [
-  ...["run", problemName, "--problems", problems, "--referee-python", judge.python, "--language", "python"],
+  ...["run", problemName, "--problems", problems, "--referee-python", judge.python],
+  ...["--world-model", "--target-gpu", "cpu", "--language", "python"],
   ...["--lanes", `${lanes}`, "--budget-attempts", `${attempts}`, ...model.flags, ...more],
 ];
 

@@ -64,6 +64,7 @@ export const sampleOptions = (changes: Partial<RunOptions> = {}): RunOptions => 
   evaluation: hardenedSettings,
   models: ["simulated"],
   treeModel: null,
+  baseline: null,
   modelLabel: "simulated",
   recordedReplies: true,
   ...changes,

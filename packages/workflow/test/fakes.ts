@@ -64,6 +64,7 @@ export const options = (changes: Partial<RunOptions> = {}): RunOptions => ({
   evaluation: hardenedSettings,
   models: ["fake"],
   treeModel: null,
+  baseline: null,
   modelLabel: "a fake",
   recordedReplies: true,
   ...changes,

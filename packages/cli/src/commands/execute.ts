@@ -2,10 +2,11 @@ import { AppError, messageOf, type RunState, repliesFrom } from "@ksearch/domain
 import type { Llm, Tracker } from "@ksearch/ports";
 import { requestPause } from "@ksearch/workflow";
 import { isInteractive, openEngine, openReferee, type Stores, self } from "../local.ts";
-import { note, print, printJson } from "../output.ts";
+import { note, paint, print, printJson } from "../output.ts";
 import { trackRun } from "../track.ts";
 import { follow } from "../view/follow.ts";
 import { resultLines } from "../view/result.ts";
+import { afterwards, keptFolders } from "../wishes.ts";
 
 export type Execution = {
   runId: string;
@@ -22,7 +23,9 @@ export type Execution = {
 /** Works on a recorded run in this process and shows it. Throws AppError when it paused, with the way to go on. */
 export async function execute(stores: Stores, execution: Execution): Promise<void> {
   const { runId, lanes, llm, python, json, tracker, from } = execution;
-  const engine = openEngine(stores, llm, openReferee(python));
+  const kept = await keptFolders(stores, runId);
+  const referee = openReferee(python, kept);
+  const engine = openEngine(stores, llm, referee);
   const manner = json ? "json" : isInteractive() ? "screen" : "lines";
   const id = await engine.start({ runId, lanes });
   if (!json) note(`${runId}  (Ctrl-C pauses it; '${self} resume ${runId}' goes on)`);
@@ -33,7 +36,9 @@ export async function execute(stores: Stores, execution: Execution): Promise<voi
   try {
     await follow(stores, runId, { manner, from, status: () => engine.status(id), notices });
     forget();
+    const written = await afterwards(stores, runId, referee);
     await tellEnd(stores, runId, json);
+    if (!json) for (const path of [...written, ...(kept === null ? [] : [kept])]) print(paint.quiet(path));
   } finally {
     await tracking.end(note);
   }

@@ -1,41 +1,30 @@
-import { basename } from "node:path";
-import {
-  AppError,
-  type EvaluationRequest,
-  entryForms,
-  hardenedSettings,
-  type Kernel,
-  kernelId,
-  kernelOf,
-  kernelOfSolution,
-  type Problem,
-  problemName,
-  type Verdict,
-} from "@ksearch/domain";
+import { AppError, type EvaluationRequest, kernelId, settingsFor, type Verdict } from "@ksearch/domain";
+import { readCandidate } from "../candidates.ts";
+import { chooseProblem } from "../chosen.ts";
 import { openReferee, refereePython } from "../local.ts";
+import { parseFlags } from "../options.ts";
 import { columns, micros, paint, print, printJson, times } from "../output.ts";
-import { loadProblem } from "../problems.ts";
-import { readJson, readText } from "../text.ts";
+import { ProblemFlags } from "../run-flags.ts";
 
 export type JudgeCommand = {
-  problems: string;
   json: boolean;
   refereePython?: string | undefined;
   against?: string | undefined;
 };
 
 /** `ksearch judge`: one kernel (a .cpp, .cu or .py file, or a solution JSON) against the referee on this machine. */
-export async function judge(name: string, file: string, command: JudgeCommand): Promise<void> {
-  const { problem } = loadProblem(name, command);
-  const kernel = readCandidate(file, problem);
-  const incumbent = command.against === undefined ? null : readCandidate(command.against, problem);
+export async function judge(name: string, file: string, rawFlags: unknown, command: JudgeCommand): Promise<void> {
+  const { problem } = chooseProblem(name, parseFlags(ProblemFlags, rawFlags), 1);
+  const reading = { language: "python" as const, targetHardware: "cpu" };
+  const kernel = readCandidate(file, problem, reading);
+  const incumbent = command.against === undefined ? null : readCandidate(command.against, problem, reading);
   const request: EvaluationRequest = {
     schema: "ksearch.request/1",
     requestId: `judge/${kernelId(kernel)}`,
     problem,
     kernel,
     incumbent,
-    settings: hardenedSettings,
+    settings: settingsFor(problem),
     device: "cpu",
   };
   const outcome = await openReferee(refereePython(command.refereePython)).submit(request);
@@ -44,32 +33,6 @@ export async function judge(name: string, file: string, command: JudgeCommand): 
   if (command.json) printJson(outcome.verdict);
   else print(verdictLines(outcome.verdict).join("\n"));
   if (outcome.verdict.status !== "passed") process.exitCode = 1;
-}
-
-function readCandidate(file: string, problem: Problem): Kernel {
-  const definition = problemName(problem);
-  if (file.endsWith(".json")) {
-    const shape = problem.format === "flashinfer" ? problem.definition : null;
-    const read = kernelOfSolution(readJson(file, "solution"), shape);
-    if ("problem" in read) throw new AppError("caller", "solution.invalid", `${file}: ${read.problem}`);
-    const { kernel } = read;
-    if (kernel.definition !== definition)
-      throw new AppError(
-        "caller",
-        "solution.problem",
-        `${file} is for '${kernel.definition}', not for '${definition}'`,
-      );
-    return kernel;
-  }
-  const language = file.endsWith(".py") ? "python" : file.endsWith(".cu") ? "cuda" : "cpp";
-  const alone = entryForms[problem.format][language].find(({ files }) => files.length === 1)?.files[0];
-  const files = [{ path: alone ?? basename(file), content: readText(file, "kernel") }];
-  const read = kernelOf(files, { problem, language, targetHardware: "cpu" });
-  if ("problem" in read) {
-    const mend = alone === undefined ? "; several files come as the sources of a solution JSON" : "";
-    throw new AppError("caller", "kernel.unusable", `${file}: ${read.problem}${mend}`);
-  }
-  return read.kernel;
 }
 
 /** A verdict for people: status, score with interval, a line a workload, the referee's words. */

@@ -1,52 +1,142 @@
+import { availableParallelism } from "node:os";
 import {
   AppError,
   type AttemptsPerNode,
+  madeFor,
   type Problem,
   problemDigest,
+  problemName,
   type RunOptions,
+  summarise,
   systemText,
   treeModelOf,
   worstCaseUsage,
 } from "@ksearch/domain";
 import type { Llm } from "@ksearch/ports";
-import { createRun } from "@ksearch/workflow";
+import { createRun, requestPause } from "@ksearch/workflow";
+import { findBaseline } from "../baseline.ts";
+import { chooseProblem } from "../chosen.ts";
+import { beginning } from "../continue.ts";
+import { examine } from "../examine.ts";
 import { newRunId } from "../ids.ts";
-import { openLlm, openStores, pathFrom, refereePython, transcriptFor } from "../local.ts";
+import {
+  openLlm,
+  openReferee,
+  openStores,
+  openTracker,
+  pathFrom,
+  refereePython,
+  self,
+  transcriptFor,
+  wandbDefaults,
+} from "../local.ts";
 import { keepChoice, labelsOf, liveLabel, type ModelChoice } from "../model.ts";
 import { modelChoice } from "../model-flags.ts";
-import { parseFlags, RunFlags, runOptions } from "../options.ts";
-import { dollars, note } from "../output.ts";
-import { loadProblem, madeFor } from "../problems.ts";
+import { parseFlags } from "../options.ts";
+import { dollars, note, print, printJson } from "../output.ts";
 import { askDoctor, machineFacts } from "../referee.ts";
+import { deviceOf, evaluationOf, languageOf, RunFlags, runOptions } from "../run-flags.ts";
+import { keepTracking, trackingChoice } from "../tracking.ts";
+import { keepWishes } from "../wishes.ts";
 import { execute } from "./execute.ts";
 
-export type RunCommand = { artifactsDir: string; problems: string; json: boolean; refereePython?: string | undefined };
+export type RunCommand = { artifactsDir: string; json: boolean; refereePython?: string | undefined };
 
 /** `ksearch run`: checks everything that can be checked, records the run, and works on it until it ends or pauses. */
-export async function run(name: string, rawFlags: unknown, command: RunCommand): Promise<void> {
+export async function run(given: string | undefined, rawFlags: unknown, command: RunCommand): Promise<void> {
+  const { stores, runId, lanes, llm, python, tracker } = await record(given, rawFlags, command);
+  await execute(stores, { runId, lanes, llm, python, json: command.json, tracker, from: null });
+}
+
+/** `ksearch import`: takes a world model over into a run of its own, paused before its first attempt. */
+export async function importRun(
+  path: string,
+  given: string | undefined,
+  rawFlags: unknown,
+  command: RunCommand,
+): Promise<void> {
+  const { stores, runId } = await record(given, { ...(rawFlags as object), continueFromWorldModel: path }, command);
+  await requestPause(stores, runId, `imported from ${path}`);
+  const state = await stores.log.state(runId);
+  await stores.runs.update(summarise(state, stores.iso));
+  const { tree } = state;
+  const solved = [...tree.nodes.values()].filter(({ solution }) => solution !== null).length;
+  if (command.json) return printJson({ runId, nodes: tree.nodes.size, solved });
+  print(
+    `${runId}: ${tree.nodes.size} nodes, ${solved} solved\nlook at it: ${self} tree ${runId}\ngo on:      ${self} resume ${runId}`,
+  );
+}
+
+/** Checks all that can be checked before anything is paid for, and records the run. */
+async function record(
+  given: string | undefined,
+  rawFlags: unknown,
+  { artifactsDir, json, refereePython: named }: RunCommand,
+) {
   const flags = parseFlags(RunFlags, rawFlags);
-  const problem = loadProblem(command.problems, name);
+  const { problem, notes, dataset } = chooseProblem(given, flags, flags.seed);
+  const tell = (words: string) => (json ? undefined : note(words));
+  for (const words of notes) tell(words);
   const choice = modelChoice(flags, pathFrom);
+  const tracking = trackingChoice(flags, wandbDefaults());
   const facts = factsOf(choice, problem);
-  if (madeFor(problem.definition) === "GPU" && !command.json)
-    note(`${name} has sizes for a GPU: on this CPU one evaluation may take minutes, or end in a time-out`);
+  const device = deviceOf(flags, problem);
+  const language = languageOf(flags, device);
+  if (madeFor(problem) === "gpu" && device === "cpu")
+    tell(
+      `${problemName(problem)} has sizes for a GPU: on this CPU one evaluation may take minutes, or end in a time-out`,
+    );
   const model = openLlm(choice);
-  const python = refereePython(command.refereePython);
-  const doctor = await askDoctor(python, flags.language);
+  const python = refereePython(named);
+  const doctor = await askDoctor(python, { language, device, problem });
+  const referee = openReferee(python);
+  const plainSettings = evaluationOf(flags, problem, device, availableParallelism(), null);
+  if (flags.baselineSolution !== undefined && (dataset === null || problem.format !== "flashinfer"))
+    throw new AppError(
+      "caller",
+      "flags",
+      "--baseline-solution names a solution of a dataset: give its --task-path, too",
+    );
+  const stores = openStores(artifactsDir, true);
+  await examine(stores, referee, { problem, settings: plainSettings, device, version: doctor.harnessVersion });
+  const found =
+    flags.baselineSolution === undefined || dataset === null || problem.format !== "flashinfer"
+      ? null
+      : await findBaseline(referee, {
+          dataset,
+          problem,
+          solution: flags.baselineSolution,
+          device,
+          hardware: doctor.gpu ?? doctor.cpu,
+          settings: plainSettings,
+        });
   const options = runOptions(flags, {
-    deviceFacts: machineFacts(doctor, flags.language),
+    device,
+    language,
+    deviceFacts: machineFacts(doctor, language),
     ...labelsOf(choice),
     modelLabel: facts.label,
     recordedReplies: choice.kind === "replay",
-    attemptsPerNode: flags.attemptsPerNode ?? facts.attemptsPerNode,
+    attemptsPerNode: facts.attemptsPerNode,
+    evaluation: evaluationOf(flags, problem, device, availableParallelism(), found?.baselineNs ?? null),
+    baseline: found?.baseline ?? null,
   });
-  const stores = openStores(command.artifactsDir, true);
   const llm = model(stores);
   checkBudget(llm, problem, options);
+  const { seed, world } = await beginning(stores, problem, options, dataset, flags);
+  for (const words of world?.continuation.repairs ?? []) tell(`world model: ${words}`);
   const runId = newRunId(stores.now());
   await keepChoice(stores, runId, choice);
-  await createRun(stores, { runId, problem, options, seed: null });
-  await execute(stores, { runId, lanes: options.lanes, llm, python, json: command.json, from: null });
+  await keepTracking(stores, runId, tracking);
+  await keepWishes(stores, runId, {
+    dataset,
+    numEvalWorkload: flags.numEvalWorkload ?? null,
+    saveResults: flags.saveResults,
+    saveSolutions: flags.saveSolutions === true,
+    keepFolders: flags.gpumodeKeepTmp === true,
+  });
+  await createRun(stores, { runId, problem, options, seed, world });
+  return { stores, runId, lanes: options.lanes, llm, python, tracker: () => openTracker(stores, runId, tracking) };
 }
 
 /** A budget that the first call may exceed would end the run before it began: better said now, with both numbers. */
@@ -61,14 +151,13 @@ function checkBudget(llm: Llm, problem: Problem, options: RunOptions): void {
     );
 }
 
-/** The words that screens show for where replies come from, and the attempts a node gets unless a flag says otherwise. */
-function factsOf(choice: ModelChoice, problem: Problem): { label: string; attemptsPerNode: AttemptsPerNode } {
-  const attemptsPerNode = { base: 2, max: 5 };
+/** The words that screens show for where replies come from, and the attempts a node had where they were recorded. */
+function factsOf(choice: ModelChoice, problem: Problem): { label: string; attemptsPerNode: AttemptsPerNode | null } {
   switch (choice.kind) {
     case "replay":
       return transcriptFor(choice.transcript, problemDigest(problem));
     case "agent":
     case "openai":
-      return { label: liveLabel(choice), attemptsPerNode };
+      return { label: liveLabel(choice), attemptsPerNode: null };
   }
 }

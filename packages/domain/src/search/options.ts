@@ -62,6 +62,8 @@ const Options = z.strictObject({
   models: ModelLabels,
   /** The model that writes and edits the world model; null: the first of `models`. */
   treeModel: ModelLabel.nullable(),
+  /** Whose times `evaluation.baselineNs` are: a solution's of the dataset, by its traces or as measured when the run began. */
+  baseline: z.strictObject({ solution: z.string(), source: z.enum(["traces", "measured"]) }).nullable(),
   /** Where the replies come from, as screens and reports must say it, e.g. "recorded replies (demo)". */
   modelLabel: z.string().min(1),
   /** True when replies are replayed or simulated rather than asked for. */

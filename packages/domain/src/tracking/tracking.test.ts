@@ -116,7 +116,16 @@ function twoAttempts(changes: Parameters<typeof started>[1] = {}) {
   const log = started(["fast", "slow"], changes);
   const cycle = work(log, 1);
   log.append(
-    { type: "call.submitted", call: "x", to: "llm", purpose: "draft", slot: "x", submission: 1, reservedMicroUsd: 9 },
+    {
+      type: "call.submitted",
+      call: "x",
+      to: "llm",
+      purpose: "draft",
+      slot: "x",
+      model: null,
+      submission: 1,
+      reservedMicroUsd: 9,
+    },
     {
       type: "call.answered",
       call: "x",

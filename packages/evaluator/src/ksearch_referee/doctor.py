@@ -3,6 +3,7 @@
 import platform
 from typing import Any
 
+from ksearch_referee import __version__
 from ksearch_referee.budget import Budget
 from ksearch_referee.caches import cache_bytes, flush_bytes
 from ksearch_referee.environment import cache_folder, cpu_model, package_version, simd_sets
@@ -54,6 +55,9 @@ def examine() -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": package_version("numpy"),
         "torch": package_version("torch"),
+        "triton": package_version("triton"),
+        "harnessVersion": __version__,
+        "gpu": None,
         "compiler": toolchain.compiler if toolchain else None,
         "compilerVersion": toolchain.version if toolchain else None,
         "compilerFlags": list(toolchain.flags) if toolchain else [],
