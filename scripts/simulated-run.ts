@@ -135,6 +135,7 @@ export function simulated(subject: Subject, policy: PolicyName, tree: readonly o
       baseKernelId: null,
       previousAttempt: null,
       forecast: 1.3,
+      model: null,
     };
     const judged =
       value === null
