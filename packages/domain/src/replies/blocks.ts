@@ -38,7 +38,7 @@ const unwrapped = (text: string): string =>
     .trim()
     .replace(/^<!\[CDATA\[([\s\S]*)\]\]>$/, "$1")
     .trim()
-    .replace(/^```[^\n]*\n([\s\S]*?)\r?\n?```$/, "$1");
+    .replace(/^```[^\n]*\n([\s\S]*?)\n?```$/, "$1");
 
 const sourceName = /[A-Za-z0-9_][\w./-]*\.(?:py|cpp|cc|cu|cuh|h|hpp)\b/;
 

@@ -92,6 +92,7 @@ describe("the original's three CUDA files", () => {
   test("a main.cpp that exports no run is none", () => {
     for (const broken of [
       module_.replace('"run"', '"forward"'),
+      'void expose(Module& m) { m.def("run", &forward); }',
       "torch::Tensor run(torch::Tensor x) {\n}",
       `// ${module_.replaceAll("\n", " ")}`,
     ])
