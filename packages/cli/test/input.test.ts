@@ -700,10 +700,12 @@ describe("what a person sees of a run", () => {
     expect({ code, only }).toEqual({
       code: 0,
       only: {
+        format: "flashinfer",
         name: problemName,
+        broken: null,
         opType: "elementwise",
-        madeFor: null,
         workloads: 1,
+        madeFor: null,
         description: definition.description,
         tags: [],
       },

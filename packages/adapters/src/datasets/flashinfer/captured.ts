@@ -48,7 +48,7 @@ function locate(
 ): Captured {
   const refuse = (code: string, what: string): AppError => new AppError("caller", code, `workload ${uuid}: ${what}`);
   const path = source.path.replace(/^\.\//, "");
-  const spec = definition.inputs[input];
+  const spec = Object.hasOwn(definition.inputs, input) ? definition.inputs[input] : undefined;
   if (!spec) throw refuse("problem.invalid", `'${input}' is no input of ${definition.name}`);
   if (spec.shape === null) throw refuse("problem.invalid", `'${input}' is a scalar, which no tensor can be`);
   if (!folder.isFile(path))
@@ -85,4 +85,4 @@ function refuseTooMuch(found: readonly Captured[], workloads: number): void {
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);
-const mebibytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
+const mebibytes = (bytes: number): string => `${Math.ceil((bytes / 1024 / 1024) * 10) / 10} MiB`;

@@ -29,8 +29,9 @@ export function readFlashInfer(
       "problem.large",
       `${name} has ${workloads.length} workloads, more than the ${mostWorkloads} of one problem: name some with --feedback-workloads`,
     );
-  const problem = { format: "flashinfer", definition, workloads: withCaptured(folder, definition, workloads) };
-  return { problem: parsed(FlashInferProblem, problem, `${folder.show("")}: ${name}`), notes };
+  const where = `${folder.root}: ${name}`;
+  const published = parsed(FlashInferProblem, { format: "flashinfer", definition, workloads }, where);
+  return { problem: { ...published, workloads: withCaptured(folder, definition, published.workloads) }, notes };
 }
 
 type Chosen = { workloads: readonly Workload[]; notes: string[] };

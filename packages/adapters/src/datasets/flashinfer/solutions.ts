@@ -22,9 +22,10 @@ export function findSolution(root: string, definition: string, name: string): Ke
     );
   }
   const shown = folder.show(found.path);
-  if (found.definition !== definition)
+  const json = found.json();
+  if (found.definition !== null && found.definition !== definition)
     throw new AppError("caller", "solution.problem", `${shown} is for '${found.definition}', not for '${definition}'`);
-  const read = kernelOfSolution(found.json(), definitionOf(folder, definition));
+  const read = kernelOfSolution(json, definitionOf(folder, definition));
   if ("problem" in read) throw new AppError("caller", "solution.invalid", `${shown}: ${read.problem}`);
   return read.kernel;
 }

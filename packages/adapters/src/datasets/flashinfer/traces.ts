@@ -37,7 +37,7 @@ export type Baseline = {
 export function baselineLatencies(root: string, definition: string, solution: string, hardware: string): Baseline {
   const folder = openDataset(root);
   const workloads = publishedWorkloads(folder, definitionOf(folder, definition)).map(({ uuid }) => uuid);
-  const latencyNs: Record<string, number> = {};
+  const fastest = new Map<string, number>();
   const others = new Set<string>();
   const notes: string[] = [];
   for (const { trace, note } of tracesBelow(folder, definition)) {
@@ -49,10 +49,10 @@ export function baselineLatencies(root: string, definition: string, solution: st
     const ns = Math.round((performance?.latency_ms ?? 0) * 1e6);
     if (ns <= 0 || environment === undefined) continue;
     if (oneName(environment.hardware) !== oneName(hardware)) others.add(environment.hardware);
-    else latencyNs[uuid] = Math.min(ns, latencyNs[uuid] ?? ns);
+    else fastest.set(uuid, Math.min(ns, fastest.get(uuid) ?? ns));
   }
-  const without = workloads.filter((uuid) => latencyNs[uuid] === undefined);
-  return { latencyNs, without, otherHardware: [...others].sort(), notes };
+  const without = workloads.filter((uuid) => !fastest.has(uuid));
+  return { latencyNs: Object.fromEntries(fastest), without, otherHardware: [...others].sort(), notes };
 }
 
 const oneName = (hardware: string): string =>

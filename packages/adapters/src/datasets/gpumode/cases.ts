@@ -47,9 +47,8 @@ function argsOf(each: TaskCase, where: string): Case["args"] {
   );
 }
 
-const booleans: Readonly<Record<string, boolean>> = { True: true, true: true, False: false, false: false };
-
 function castOf(value: unknown): Case["args"][string] {
-  if (typeof value === "string") return booleans[value] ?? value;
-  return typeof value === "boolean" ? value : Number(value);
+  if (value === "True" || value === "true") return true;
+  if (value === "False" || value === "false") return false;
+  return typeof value === "string" || typeof value === "boolean" ? value : Number(value);
 }

@@ -80,7 +80,7 @@ function yamlOf(folder: Folder): unknown {
     new AppError("caller", "problem.invalid", `${shown} is not YAML: ${why.split("\n")[0]?.replace(/:$/, "")}`, {
       cause,
     });
-  const document = parseDocument(folder.text("task.yml"));
+  const document = parseDocument(folder.text("task.yml"), { logLevel: "error" });
   const [error] = document.errors;
   if (error) throw refuse(error.message, error);
   try {
