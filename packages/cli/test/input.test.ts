@@ -140,7 +140,8 @@ describe.concurrent("flags out of range name themselves, and nothing is made", (
     ["--model-price", "1"],
   ])("%s %s", async (flag, value) => {
     const cwd = newFolder();
-    const { code, stdout, stderr } = await ksearch(search([...priced, flag, value, "--json"]), { cwd });
+    const usual = flag === "--model-price" ? ["--model-name", "fake"] : priced;
+    const { code, stdout, stderr } = await ksearch(search([...usual, flag, value, "--json"]), { cwd });
     expect({ code, stderr }).toEqual({ code: 2, stderr: "" });
     const { error } = JSON.parse(stdout);
     expect(error).toMatchObject({ who: "caller", code: flag === "--model-price" ? "llm.price" : "flags" });

@@ -425,7 +425,9 @@ describe("kill -9 at any moment, then ksearch resume", () => {
   test("what is recorded is what the model said", () => {
     for (const life of lives)
       expect(
-        life.received.map(({ prompt, reply }) => replyTo(prompt) === reply && life.callOf({ prompt, reply, key: "" })),
+        life.received.map(
+          ({ prompt, reply }) => replyTo(prompt) === reply && life.callOf({ prompt, reply, key: "", model: "" }),
+        ),
       ).not.toContain(false);
   });
 });

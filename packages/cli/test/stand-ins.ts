@@ -162,7 +162,7 @@ export function replyTo(prompt: string): string {
   return JSON.stringify({ ops: luck % 3 === 0 ? [insert] : [] });
 }
 
-export type Received = { prompt: string; key: string; reply: string };
+export type Received = { prompt: string; key: string; model: string; reply: string };
 export type FakeModel = {
   url: string;
   /** Every request, in the order in which it came in. */
@@ -194,7 +194,7 @@ export async function fakeModel({
     const body = JSON.parse(await text(request));
     const prompt: string = body.messages.map((message: { content: string }) => message.content).join("\n\n");
     const reply = say(prompt);
-    received.push({ prompt, key: request.headers.authorization ?? "", reply: reply ?? "" });
+    received.push({ prompt, key: request.headers.authorization ?? "", model: body.model, reply: reply ?? "" });
     if (respond) return respond(response);
     if (reply === null) return;
     await pause(delayMs + (Number.parseInt(digest(prompt).slice(0, 2), 16) % 10));
@@ -217,6 +217,62 @@ export async function fakeModel({
     touches: () => received.length + replies,
     flags: [...named, "--base-url", url, "--max-output-tokens", "1000"],
   };
+}
+
+export type FakeResponses = {
+  flags: string[];
+  /** Every request, as method and path; responses are numbered from 1. */
+  requests: string[];
+  /** The prompts that were submitted, in their order. */
+  prompts: string[];
+  /** While it holds them back, responses are not done. */
+  hold: (back: boolean) => void;
+  /** Forgets what it was asked so far, as a provider does ten minutes after it is done. */
+  forget: () => void;
+};
+
+/** A model that speaks the Responses API in the background: it works on when whoever asked it is dead. */
+export async function fakeResponses(): Promise<FakeResponses> {
+  const requests: string[] = [];
+  const prompts: string[] = [];
+  let isHeld = false;
+  let forgotten = 0;
+  const server = createServer(async (request, response) => {
+    const sent = await text(request);
+    requests.push(`${request.method} ${request.url}`);
+    const asked = /^\/v1\/responses\/resp_(\d+)(\/cancel)?$/.exec(request.url ?? "");
+    const nth = asked === null ? prompts.push(promptIn(sent)) : Number(asked[1]);
+    const isGone = asked !== null && nth <= forgotten;
+    const status = asked?.[2] ? "cancelled" : asked === null || isHeld ? "in_progress" : "completed";
+    response.writeHead(isGone ? 404 : 200, { "content-type": "application/json" });
+    const content = [{ type: "output_text", text: replyTo(prompts[nth - 1] ?? "") }];
+    const done = { output: [{ type: "message", content }], usage: { input_tokens: 1_000, output_tokens: 100 } };
+    const body = { id: `resp_${nth}`, status, model: "fake-1", ...(status === "completed" ? done : {}) };
+    response.end(JSON.stringify(isGone ? { error: { message: "not found" } } : body));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  afterAll(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+  const named = ["--model-name", "fake", "--api", "responses", "--llm-background", "--model-price", "1/10"];
+  return {
+    flags: [...named, "--base-url", url, "--max-output-tokens", "1000"],
+    requests,
+    prompts,
+    hold: (back) => {
+      isHeld = back;
+    },
+    forget: () => {
+      forgotten = prompts.length;
+    },
+  };
+}
+
+function promptIn(sent: string): string {
+  const { instructions, input } = JSON.parse(sent);
+  return `${instructions}\n\n${input}`;
 }
 
 /** What the fake model's usage costs at its price: 1000 tokens in at $1, 100 out at $10 a million. */
