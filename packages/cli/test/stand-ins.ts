@@ -154,7 +154,7 @@ export function replyTo(prompt: string): string {
   const salt = digest(prompt);
   const luck = Number.parseInt(salt.slice(0, 4), 16);
   if (prompt.includes("write the world model of a search")) return world(8);
-  if (prompt.includes("# Action to carry out"))
+  if (prompt.includes("# Answer format"))
     return `<file name="main.py">\n${kernelText((1 + luck / 65_536).toFixed(4), salt)}</file>`;
   const refined = /Touch only '([^']+)' and nodes below it/.exec(prompt)?.[1];
   if (refined === undefined && !prompt.includes("No open action is free")) throw new Error("what prompt is this?");
@@ -278,7 +278,14 @@ function promptIn(sent: string): string {
 /** What the fake model's usage costs at its price: 1000 tokens in at $1, 100 out at $10 a million. */
 export const callMicroUsd = 2_000;
 
-export type Judged = { at: "start" | "end"; requestId: string; kernel: string; content: string };
+/** `keptIn`: where it was told to leave its folders; null: to remove them. */
+export type Judged = {
+  at: "start" | "end";
+  requestId: string;
+  kernel: string;
+  content: string;
+  keptIn: string | null;
+};
 export type StandIn = { python: string; judged: () => Judged[] };
 
 const verdictParts = {
@@ -343,15 +350,19 @@ else process.exit(64);
 function examine({ requestId }) {
   console.log(JSON.stringify({ schema: "ksearch.examined/1", requestId, status: "admitted", reasons: [], workloads: [], env: ${JSON.stringify(verdictParts.env)} }));
 }
-function judge({ requestId, kernel, incumbent }) {
+function judge({ requestId, problem, kernel, incumbent, settings }) {
   const digest = createHash("sha256").update(JSON.stringify(kernel)).digest("hex").slice(0, 16);
-  const log = (at) => appendFileSync(${JSON.stringify(log)}, JSON.stringify({ at, requestId, kernel: digest, content: kernel.files[0].content }) + "\\n");
+  const log = (at) => appendFileSync(${JSON.stringify(log)}, JSON.stringify({ at, requestId, kernel: digest, content: kernel.files[0].content, keptIn: process.env.KSEARCH_REFEREE_KEEP ? process.env.TMPDIR : null }) + "\\n");
   const scoreOf = ({ files }) => Number(/score ([\\d.]+)/.exec(files[0].content)?.[1] ?? 0);
   const score = scoreOf(kernel);
   const between = (value) => ({ value, low: value * 0.99, high: value * 1.01 });
+  const timing = (ns) => ({ n: 1, medianNs: ns, meanNs: ns, stdNs: 0, minNs: ns, p90Ns: ns });
+  const workloads = (problem.workloads ?? []).map(({ uuid, axes }) => ({
+    id: uuid, axes, status: "passed", correctness: null, call: timing(Math.round(1e6 / score)), device: null,
+    referenceCall: timing(1000000), incumbentCall: null, floorNs: null, speedup: score }));
   const verdict = score === 0
     ? { status: "compile_error", phase: "build", message: "the kernel names no score" }
-    : { status: "passed", phase: "done", score: { name: "geomean_speedup", ...between(score) }, aggregate: {
+    : { status: "passed", phase: "done", workloads, score: { name: settings.aggregate, ...between(score) }, aggregate: {
         geomeanSpeedup: score, meanSpeedup: score, geomeanCallNs: Math.round(1e6 / score), geomeanReferenceNs: 1000000,
         geomeanVsBaseline: null, meanVsBaseline: null, vsIncumbent: incumbent ? between(score / scoreOf(incumbent)) : null } };
   log("start");
