@@ -173,7 +173,7 @@ function* linesOf(file: number, total: number, shown: string): Generator<Line> {
     let restBytes = 0;
     const joined = (): Line[] => {
       number++;
-      const text = decoded(Buffer.concat(rest), `${shown}, line ${number}`).replace(/\r$/, "");
+      const text = decoded(Buffer.concat(rest), `${shown}, line ${number}`);
       rest = [];
       restBytes = 0;
       return text.trim() === "" ? [] : [{ text, number }];
