@@ -15,7 +15,7 @@ export type Bytes = { size: number; read: (from: number, length: number) => Uint
 /**
  * A folder of somebody's data, read only. Every path is relative to it, and what a path names lies in it: no absolute
  * path, no `..`, no symbolic link that leads out. Every method throws AppError `caller` with the file's full path and the
- * mend: `file.missing`, `file.path`, `file.lfs`, `file.large`, `file.unreadable`, `file.encoding`.
+ * mend: `file.missing`, `file.path`, `file.lfs`, `file.large`, `file.unreadable`, `file.encoding`, `file.json`.
  */
 export type Folder = {
   /** Its real path. */
