@@ -72,15 +72,17 @@ function placesOf({ problems, taskPath, taskSource }: ProblemFlags): Place[] {
 }
 
 /**
- * Reads a problem by the name that `ksearch problems` shows, or by K-Search's task name (`gpumode_<name>`). `notes`: what
- * a person should know of how it was read. AppError `caller`: unknown (with the nearest of all formats), or broken.
+ * Reads a problem by the name that `ksearch problems` shows, or by K-Search's task name (`gpumode_<name>`). One Python file
+ * is the problem that it is, whatever level and number were asked for. `notes`: what a person should know of how it was
+ * read. AppError `caller`: unknown (with the nearest of all formats), or broken.
  */
 export function loadProblem(name: string, flags: ProblemFlags): { problem: Problem; notes: string[] } {
   const known = listProblems(flags);
   const listed =
     known.find((each) => each.name === name) ??
-    known.find((each) => each.format === "gpumode" && `gpumode_${each.name}` === name);
-  if (listed) return read(listed, flags);
+    known.find((each) => each.format === "gpumode" && `gpumode_${each.name}` === name) ??
+    known.find(() => flags.taskPath?.endsWith(".py") && kernelBenchPattern.test(name));
+  if (listed) return read(listed, name, flags);
   const near = didYouMean(
     name,
     known.map((each) => each.name),
@@ -92,7 +94,9 @@ export function loadProblem(name: string, flags: ProblemFlags): { problem: Probl
   );
 }
 
-function read(listed: Listed, flags: ProblemFlags): { problem: Problem; notes: string[] } {
+const kernelBenchPattern = /^kernelbench_l(\d+)_p(\d+)$/;
+
+function read(listed: Listed, asked: string, flags: ProblemFlags): { problem: Problem; notes: string[] } {
   const { format, name, path } = listed;
   switch (format) {
     case "flashinfer":
@@ -100,7 +104,7 @@ function read(listed: Listed, flags: ProblemFlags): { problem: Problem; notes: s
     case "gpumode":
       return readGpuMode(path, flags.gpumodeMode ?? "benchmark");
     case "kernelbench": {
-      const [, level, problemId] = /^kernelbench_l(\d+)_p(\d+)$/.exec(name) ?? [];
+      const [, level, problemId] = kernelBenchPattern.exec(asked) ?? [];
       return readKernelBench(path, Number(level), Number(problemId), flags.precision ?? "fp32");
     }
   }

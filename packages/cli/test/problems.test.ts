@@ -131,6 +131,16 @@ describe("the problem that a name means", () => {
     expect(said(() => loadProblem("sort", { problems, taskPath }))).toMatch(/^problem\.unknown/);
   });
 
+  test("is a single Python file's own, whatever was asked for, and that is told", () => {
+    const taskPath = join(problems, "kernelbench/level1/3_Softmax.py");
+    expect(loadProblem("kernelbench_l1_p3", { problems, taskPath }).notes).toEqual([]);
+    expect(loadProblem("kernelbench_l1_p1", { problems, taskPath })).toMatchObject({
+      problem: { name: "kernelbench_l1_p3" },
+      notes: [expect.stringMatching(/3_Softmax\.py is level 1, problem 3$/)],
+    });
+    expect(said(() => loadProblem("softmax", { problems, taskPath }))).toMatch(/^problem\.unknown/);
+  });
+
   test("is asked about over all formats where it is none", () => {
     expect(said(() => loadProblem("sorted", { problems }))).toMatch(
       /^problem\.unknown: there is no problem 'sorted'\. Did you mean sort, .*\? 'ksearch problems' lists all\.$/,

@@ -15,7 +15,7 @@ export type Bytes = { size: number; read: (from: number, length: number) => Uint
 /**
  * A folder of somebody's data, read only. Every path is relative to it, and what a path names lies in it: no absolute
  * path, no `..`, no symbolic link that leads out. Every method throws AppError `caller` with the file's full path and the
- * mend: `file.missing`, `file.path`, `file.lfs`, `file.large`, `file.unreadable`, `file.encoding`.
+ * mend: `file.missing`, `file.path`, `file.lfs`, `file.large`, `file.unreadable`, `file.encoding`, `file.json`.
  */
 export type Folder = {
   /** Its real path. */
@@ -173,7 +173,7 @@ function* linesOf(file: number, total: number, shown: string): Generator<Line> {
     let restBytes = 0;
     const joined = (): Line[] => {
       number++;
-      const text = decoded(Buffer.concat(rest), `${shown}, line ${number}`).replace(/\r$/, "");
+      const text = decoded(Buffer.concat(rest), `${shown}, line ${number}`);
       rest = [];
       restBytes = 0;
       return text.trim() === "" ? [] : [{ text, number }];

@@ -10,7 +10,7 @@ export function layoutOf(path: string): Format {
   const inside = names("");
   if (inside.includes("definitions")) return "flashinfer";
   if (["", ...inside].some((name) => existsSync(join(root, name, "task.yml")))) return "gpumode";
-  if (inside.some((name) => /^(KernelBench|level\d|level_\d.*|data)$/.test(name))) return "kernelbench";
+  if ([...inside, ...names("data")].some((name) => /^(KernelBench|level_?\d.*)$/.test(name))) return "kernelbench";
   throw new AppError(
     "caller",
     "dataset.layout",

@@ -6,7 +6,7 @@ import { SourceFile } from "../kernel.ts";
  * output, and the cases to do that for. Booleans of a case stay booleans; upstream turns them into truthy text.
  */
 export const Case = z.strictObject({
-  /** The case as a reader knows it, unique in the problem: its arguments, or what `task.yml` calls it. */
+  /** The case as a reader knows it, unique in the problem: its arguments. */
   id: z.string().min(1).max(200),
   /** Keyword arguments of `generate_input`; `seed` is not among them: the referee draws its own. */
   args: z.record(

@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { AppError, type Definition, type Workload } from "@ksearch/domain";
 import type { Folder } from "../folder.ts";
 import { type StoredTensor, storedTensor } from "./safetensors.ts";
@@ -54,7 +55,7 @@ function locate(
   if (!folder.isFile(path))
     throw refuse(
       "file.missing",
-      `the captured tensors in ${folder.show(path)} are missing: get them with 'git lfs pull --include "${path}"' in a clone of the dataset, or with 'hf download flashinfer-ai/flashinfer-trace --repo-type dataset --include "${path}" --local-dir ${folder.root}'`,
+      `the captured tensors in ${folder.show(path)} are missing: get them with 'git lfs pull --include "${dirname(path)}/*"' in a clone of the dataset, or with 'hf download flashinfer-ai/flashinfer-trace --repo-type dataset --include "${dirname(path)}/*" --local-dir ${folder.root}'`,
     );
   const tensor = folder.bytes(path, (bytes) => storedTensor(bytes, source.tensor_key, folder.show(path)));
   const shape = spec.shape.map((name) => {

@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
+import { dirname, join } from "node:path";
 import type { Verdict } from "@ksearch/domain";
 import { describe, expect, test } from "vitest";
-import { dataset, gather, gatherLine, lines, refusal } from "../../../test/datasets.ts";
+import { dataset, folderOf, gather, gatherLine, lines, refusal } from "../../../test/datasets.ts";
 import { baselineLatencies, saveTraces } from "./traces.ts";
 
 const traceFile = "traces/flashinfer/gather/gather_rows.jsonl";
@@ -174,6 +174,22 @@ describe("a verdict as traces of the dataset", () => {
     saveTraces(root, judged());
     expect(written(root)[0]).toBe('{"half": ');
     expect(JSON.parse(written(root)[1] ?? "")).toMatchObject({ solution: "best_1" });
+  });
+
+  test("do not leave the dataset by a link, of a folder or of the file", () => {
+    const link = (path: string, target: string) => {
+      const root = dataset();
+      mkdirSync(dirname(join(root, path)), { recursive: true });
+      symlinkSync(target, join(root, path));
+      return refusal(() => saveTraces(root, judged())).code;
+    };
+    const elsewhere = folderOf({ "mine.jsonl": "kept" });
+    expect(link("traces", elsewhere)).toBe("file.path");
+    expect(link("traces/vendor_model", elsewhere)).toBe("file.path");
+    expect(link("traces/vendor_model/gather/gather_rows.jsonl", join(elsewhere, "mine.jsonl"))).toBe("file.path");
+    expect(link("traces/vendor_model/gather/gather_rows.jsonl", join(elsewhere, "new.jsonl"))).toBe("dataset.write");
+    expect(readFileSync(join(elsewhere, "mine.jsonl"), "utf8")).toBe("kept");
+    expect(readdirSync(elsewhere)).toEqual(["mine.jsonl"]);
   });
 
   test("are not written where the host was at fault, nor where FlashInfer-Bench could not read them", () => {
