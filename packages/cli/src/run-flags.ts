@@ -121,7 +121,14 @@ function policyOptions(flags: RunFlags, recorded: AttemptsPerNode | null) {
   const policy = flags.policy ?? (flags.worldModel ? "lanes" : "plain");
   if (policy === "plain") {
     const strays = (
-      ["worldModel", "wmStagnationWindow", "wmMaxDifficulty", "attemptsPerNode", "continueFromWorldModel"] as const
+      [
+        "worldModel",
+        "wmModelName",
+        "wmStagnationWindow",
+        "wmMaxDifficulty",
+        "attemptsPerNode",
+        "continueFromWorldModel",
+      ] as const
     ).filter((name) => flags[name] !== undefined);
     if (strays.length > 0)
       throw new AppError(

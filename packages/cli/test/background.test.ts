@@ -16,20 +16,15 @@ import {
 /** `--llm-background`: replies that outlive the process that asked for them, over a real connection. */
 vi.setConfig({ testTimeout: 60_000 });
 
+const anywhere = ["--world-model", "--target-gpu", "cpu", "--language", "python"];
 const search = (model: FakeResponses, python: string): string[] => {
-  const flags = ["--language", "python", "--lanes", "1", "--budget-attempts", "2", "--attempts-per-node", "2"];
-  return [
-    "run",
-    problemName,
-    "--json",
-    "--problems",
-    problemFolder(),
-    "--referee-python",
-    python,
-    ...flags,
-    ...model.flags,
-  ];
+  const size = ["--lanes", "1", "--budget-attempts", "2", "--attempts-per-node", "2"];
+  const at = ["--problems", problemFolder(), "--referee-python", python];
+  return ["run", problemName, "--json", ...at, ...anywhere, ...size, ...model.flags];
 };
+const isDraft = (prompt: string): boolean => prompt.includes("# Action to carry out");
+const everything = (): boolean => true;
+const nothing = (): boolean => false;
 
 async function told(cwd: string, command: string) {
   const ended = await ksearch([command, "--json"], { cwd });
@@ -56,10 +51,8 @@ async function killedInDraft() {
   const cwd = newFolder();
   const model = await fakeResponses();
   const referee = standInReferee();
+  model.hold(isDraft);
   const { child, ended } = start(search(model, referee.python), { cwd });
-  await until("the world model is submitted", () => posts(model).length === 1);
-  await until("its answer is collected", () => posts(model).length === 2 || gets(model, 1).length > 0);
-  model.hold(true);
   await until("a draft is submitted and polled for", () => gets(model, 2).length > 0);
   child.kill("SIGKILL");
   await ended;
@@ -69,7 +62,7 @@ async function killedInDraft() {
 test("a process dies between submit and collect: the next one collects the ticket, and pays no reply twice", async () => {
   const { cwd, model, resume } = await killedInDraft();
   const before = posts(model).length;
-  model.hold(false);
+  model.hold(nothing);
   const resumed = await ksearch(resume, { cwd });
   expect({ code: resumed.code, ...lastJson(resumed) }).toMatchObject({ code: 0, status: "succeeded", attempts: 2 });
   expect(before).toBe(2);
@@ -82,7 +75,7 @@ test("a process dies between submit and collect: the next one collects the ticke
 test("the answer has expired meanwhile: a loss at its worst case, told by name, and asked once more", async () => {
   const { cwd, model, resume } = await killedInDraft();
   model.forget();
-  model.hold(false);
+  model.hold(nothing);
   const resumed = await ksearch(resume, { cwd });
   expect({ code: resumed.code, ...lastJson(resumed) }).toMatchObject({ code: 0, status: "succeeded", attempts: 2 });
   const { usage, events, balance } = await told(cwd, "show");
@@ -120,12 +113,12 @@ test("Ctrl-C waits for the reply that is on its way, records it, and pauses", as
   const cwd = newFolder();
   const model = await fakeResponses();
   const referee = standInReferee();
-  model.hold(true);
+  model.hold(everything);
   const { child, ended } = start(search(model, referee.python), { cwd });
   await until("the world model is submitted and polled for", () => gets(model, 1).length > 0);
   child.kill("SIGINT");
   await pause(500);
-  model.hold(false);
+  model.hold(nothing);
   const paused = await ended;
   expect({ code: paused.code, ...lastJson(paused) }).toMatchObject({ code: 130, status: "paused" });
   const { usage } = await told(cwd, "show");

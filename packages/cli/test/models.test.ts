@@ -19,7 +19,17 @@ vi.setConfig({ testTimeout: 60_000 });
 const problems = problemFolder();
 const referee = standInReferee();
 const run = (more: readonly string[]): string[] => {
-  const size = ["--lanes", "2", "--budget-attempts", "6", "--attempts-per-node", "1"];
+  const size = [
+    "--world-model",
+    "--target-gpu",
+    "cpu",
+    "--lanes",
+    "2",
+    "--budget-attempts",
+    "6",
+    "--attempts-per-node",
+    "1",
+  ];
   return [
     "run",
     problemName,
@@ -168,7 +178,7 @@ test("one model needs no more flags than before, and is named nowhere but where 
   const cwd = newFolder();
   const model = await fakeModel();
   const { code, stdout } = await ksearch(run([...model.flags, "--json"]), { cwd });
-  expect(code).toBe(0);
+  expect(code, stdout).toBe(0);
   expect(stdout).not.toMatch(/"type":"attempt.started"[^\n]*"model":"/);
   expect((await ksearch(["show"], { cwd })).stdout).not.toContain("  by fake");
   expect((await ksearch(["cost", "nothing-like-it"], { cwd })).code).toBe(2);

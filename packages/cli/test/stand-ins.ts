@@ -225,8 +225,8 @@ export type FakeResponses = {
   requests: string[];
   /** The prompts that were submitted, in their order. */
   prompts: string[];
-  /** While it holds them back, responses are not done. */
-  hold: (back: boolean) => void;
+  /** Responses to these prompts are not done until something else is said. */
+  hold: (which: (prompt: string) => boolean) => void;
   /** Forgets what it was asked so far, as a provider does ten minutes after it is done. */
   forget: () => void;
 };
@@ -235,7 +235,7 @@ export type FakeResponses = {
 export async function fakeResponses(): Promise<FakeResponses> {
   const requests: string[] = [];
   const prompts: string[] = [];
-  let isHeld = false;
+  let isHeld = (_prompt: string): boolean => false;
   let forgotten = 0;
   const server = createServer(async (request, response) => {
     const sent = await text(request);
@@ -243,7 +243,8 @@ export async function fakeResponses(): Promise<FakeResponses> {
     const asked = /^\/v1\/responses\/resp_(\d+)(\/cancel)?$/.exec(request.url ?? "");
     const nth = asked === null ? prompts.push(promptIn(sent)) : Number(asked[1]);
     const isGone = asked !== null && nth <= forgotten;
-    const status = asked?.[2] ? "cancelled" : asked === null || isHeld ? "in_progress" : "completed";
+    const isLate = asked === null || isHeld(prompts[nth - 1] ?? "");
+    const status = asked?.[2] ? "cancelled" : isLate ? "in_progress" : "completed";
     response.writeHead(isGone ? 404 : 200, { "content-type": "application/json" });
     const content = [{ type: "output_text", text: replyTo(prompts[nth - 1] ?? "") }];
     const done = { output: [{ type: "message", content }], usage: { input_tokens: 1_000, output_tokens: 100 } };
@@ -261,8 +262,8 @@ export async function fakeResponses(): Promise<FakeResponses> {
     flags: [...named, "--base-url", url, "--max-output-tokens", "1000"],
     requests,
     prompts,
-    hold: (back) => {
-      isHeld = back;
+    hold: (which) => {
+      isHeld = which;
     },
     forget: () => {
       forgotten = prompts.length;

@@ -137,8 +137,8 @@ describe.each(apis)("failures of $api", ({ api, good }) => {
   });
 
   test("the limit holds over all tries together", async () => {
-    const slow: Reply = (response) => setTimeout(() => response.writeHead(500, { "retry-after-ms": "1" }).end(), 100);
-    const { error, tries } = await failing([slow], { timeoutMs: 150 });
+    const slow: Reply = (response) => setTimeout(() => response.writeHead(500, { "retry-after-ms": "1" }).end(), 1_000);
+    const { error, tries } = await failing([slow], { timeoutMs: 1_500 });
     expect(error.code).toBe("llm.timeout");
     expect(tries).toBe(2);
   });
