@@ -39,4 +39,11 @@ say "3/3 the referee's Python (uv sync: numpy, ml_dtypes, jsonschema; no torch) 
 uv_flags=(--project packages/evaluator --frozen --quiet)
 [ "${SETUP_DEV:-0}" = 1 ] || uv_flags+=(--no-dev)
 UV_PYTHON_DOWNLOADS=never uv sync "${uv_flags[@]}" >&2
+
+# An extra: scripts/wandb.sh sets it up for users, SETUP_DEV=1 for the tests.
+sync_wandb() {
+  say "Weights & Biases (uv sync: wandb and what it needs, about 80 MB) …"
+  UV_PYTHON_DOWNLOADS=never uv sync --project packages/adapters/src/wandb --frozen --quiet >&2
+}
+[ "${SETUP_DEV:-0}" != 1 ] || sync_wandb
 say "set-up took $((SECONDS - started)) s"

@@ -4,7 +4,8 @@ SETUP_DEV=1
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 npm run --silent check
+npx --no-install pyright -p packages/adapters/src/wandb
 cd packages/evaluator
-uv run --frozen ruff check
-uv run --frozen ruff format --check
+uv run --frozen ruff check . ../adapters/src/wandb
+uv run --frozen ruff format --check . ../adapters/src/wandb
 uv run --frozen pytest

@@ -56,7 +56,8 @@ export function wandbParts(folder: string): WandbPart[] {
 function readPart(folder: string): WandbPart {
   const file = readdirSync(folder).find((name) => name.endsWith(".wandb")) ?? "";
   const args = ["-m", "wandb", "leet", "inspect", "--json", join(folder, file)];
-  const lines: Line[] = execFileSync(wandbPython, args, { encoding: "utf8", maxBuffer: 2 ** 26 })
+  // In the part's own folder: W&B's command line leaves a log in the folder where it runs.
+  const lines: Line[] = execFileSync(wandbPython, args, { cwd: folder, encoding: "utf8", maxBuffer: 2 ** 26 })
     .trim()
     .split("\n")
     .map((line) => JSON.parse(line));

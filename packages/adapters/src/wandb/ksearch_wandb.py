@@ -1,13 +1,14 @@
 """Writes what ksearch tells of one run to Weights & Biases.
 
 Standard input brings one JSON object a line, `{"verb": "run" | "attempt" | "artifact" | "finish", …}`; standard
-output gives one line back for each, once it is done. Whatever goes wrong ends this process, and the last line of
-standard error says why. The end of the input, however it comes about, closes the run at W&B: nobody's death leaves it
-open.
+output gives one line back for each, once it is done, or `{"error": …}`, after which this process ends. The end of the
+input, however it comes about, closes the run at W&B: nobody's death leaves it open.
 
 `wandb.json` in the run's folder keeps how far the record goes: the last event and the last step. It is written here and
 not by ksearch, because this process outlives a ksearch that is killed.
 """
+
+from __future__ import annotations
 
 import fcntl
 import json
@@ -16,7 +17,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 # Before wandb is imported; what the user's environment says wins.
 DEFAULTS = {
@@ -37,15 +38,10 @@ for name, value in DEFAULTS.items():
     os.environ.setdefault(name, value)
 
 
-def give_up(why: str) -> NoReturn:
-    """End this process with the line that the user reads."""
-    raise SystemExit(why)
-
-
 try:
     import wandb
 except ImportError as error:
-    give_up(f"{sys.executable} has no package wandb ({error})")
+    raise SystemExit(f"{sys.executable} has no package wandb ({error})") from error
 
 OLDEST = (0, 19)
 """The first version whose core writes the files that are read today."""
@@ -57,6 +53,10 @@ CLOSING_S = 60
 """How long closing the run may take once nobody waits for it any more."""
 
 
+class Trouble(Exception):
+    """What keeps a record from being written, in words for the user."""
+
+
 class Record:
     """The W&B run, and how far it goes."""
 
@@ -64,7 +64,7 @@ class Record:
         self.folder, self.run, self.seq, self.step = folder, run, seq, step
 
     @staticmethod
-    def open(message: dict[str, Any]) -> "Record":
+    def open(message: dict[str, Any]) -> Record:
         """Open or continue the W&B run of a ksearch run; the lock on it holds until this process ends."""
         folder = Path(message["folder"])
         (folder / "wandb").mkdir(parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ def hold(path: Path) -> None:
             return fcntl.flock(os.dup(file.fileno()), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                give_up("another process still sends this run")
+                raise Trouble("another process still sends this run") from None
             time.sleep(0.1)
 
 
@@ -173,8 +173,11 @@ def hear(lines: IO[str], replies: IO[str]) -> None:
                     answer(replies, {"left": None if closing.finish(message) else closing.kept()})
                     continue
                 case verb, _:
-                    give_up(f"'{verb}' is not what comes next")
+                    raise Trouble(f"'{verb}' is not what comes next")
             answer(replies, {})
+    except Exception as error:  # noqa: BLE001 - the outermost boundary: whatever W&B raises, the user is told
+        kind = "" if isinstance(error, wandb.Error | Trouble) else f"{type(error).__name__}: "
+        answer(replies, {"error": kind + " ".join(str(error).split())[:400]})
     finally:
         if record is not None:
             signal.alarm(CLOSING_S)
@@ -192,7 +195,7 @@ def answer(replies: IO[str], reply: dict[str, Any]) -> None:
 if __name__ == "__main__":
     version = tuple(int(part) for part in wandb.__version__.split(".")[:2])
     if version < OLDEST:
-        give_up(f"wandb {wandb.__version__} is too old: 0.19 or later is needed")
+        raise SystemExit(f"wandb {wandb.__version__} is too old: 0.19 or later is needed")
     # Ctrl-C goes to a whole terminal; this process ends when its input does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -200,7 +203,4 @@ if __name__ == "__main__":
     # Replies have standard output to themselves: what W&B prints goes to standard error.
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as replies:
         os.dup2(2, 1)
-        try:
-            hear(sys.stdin, replies)
-        except wandb.Error as error:
-            give_up(" ".join(str(error).split()))
+        hear(sys.stdin, replies)

@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { AppError, parseJson } from "@ksearch/domain";
-import type { z } from "zod";
+import { z } from "zod";
 
-/** A process that answers one line of JSON with one line of JSON. */
+/** A process that answers one line of JSON with one line of JSON; `{"error": …}` is its last. */
 export type Sidecar = {
   /** One exchange; the next begins when it is over. AppError `operator` `tracker.*`, after which the process is dead. */
   ask<A>(message: object, schema: z.ZodType<A>, timeoutMs: number): Promise<A>;
@@ -13,6 +13,8 @@ export type Sidecar = {
 
 /** Longest reply that is read, characters. */
 const longestReply = 65_536;
+
+const Refusal = z.object({ error: z.string() });
 
 /**
  * Starts a sidecar in a process group of its own: Ctrl-C on a terminal does not reach it, and `kill` reaches its children.
@@ -86,7 +88,10 @@ export function startSidecar([file, ...args]: readonly [string, ...string[]], en
       );
       child.stdin.write(`${JSON.stringify(message)}\n`);
       const line = await promise.finally(() => clearTimeout(timer));
-      const reply = schema.safeParse(parseJson(line));
+      const json = parseJson(line);
+      const refusal = Refusal.safeParse(json);
+      if (refusal.success) throw fail("tracker.failed", refusal.data.error);
+      const reply = schema.safeParse(json);
       if (!reply.success) throw fail("tracker.rubbish", `its process answered '${line.slice(0, 80)}'`);
       return reply.data;
     },

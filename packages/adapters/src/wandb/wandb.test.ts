@@ -1,11 +1,14 @@
+import { execFile } from "node:child_process";
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import type { TrackedRun } from "@ksearch/domain";
 import { trackerContract } from "@ksearch/ports/contracts";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import { inChild } from "../../test/child.ts";
 import { isWandbThere, wandbParts, wandbPython } from "../../test/wandb-file.ts";
+import { type FakeServer, fakeServer } from "./fake-server.ts";
 import { type WandbSettings, wandbTracker } from "./index.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -36,6 +39,80 @@ describe.skipIf(!isWandbThere())("with the package wandb", () => {
         open: () => wandbTracker(place),
         steps: async () => wandbParts(place.folder).flatMap(({ rows }) => rows.map((row) => row._step)),
       };
+    });
+  });
+
+  describe.concurrent("online", () => {
+    const apiKey = "k".repeat(40);
+    const reaching = ({ url }: FakeServer) => ({ HOME: newFolder(), WANDB_BASE_URL: url, WANDB_API_KEY: apiKey });
+    const online = (server: FakeServer, folder = newFolder(), env: Record<string, string> = {}) =>
+      wandbTracker(
+        settings({
+          mode: "online",
+          folder,
+          env: { ...reaching(server), ...env },
+        }),
+      );
+
+    /** W&B's own command line, in a folder of its own: it leaves logs behind. */
+    const wandb = (args: string[], server: FakeServer) =>
+      promisify(execFile)(wandbPython, ["-m", "wandb", ...args], {
+        cwd: newFolder(),
+        env: { PATH: process.env.PATH, ...reaching(server) },
+      });
+
+    test("rows reach W&B in order; a second execution continues them, even where `wandb.json` was lost", async () => {
+      const server = await fakeServer();
+      const folder = newFolder();
+      const first = online(server, folder);
+      expect(await first.run(run)).toEqual({ seq: 0, where: `${server.url}/me/flashinfer-bench/runs/run_1` });
+      await first.attempt(attempt(1));
+      await first.attempt(attempt(2));
+      await first.finish(end);
+      const second = online(server, folder);
+      expect(await second.run(run)).toMatchObject({ seq: 20 });
+      await second.attempt(attempt(2));
+      await second.attempt(attempt(3));
+      await second.finish(end);
+      rmSync(join(folder, "wandb.json"));
+      const third = online(server, folder);
+      expect(await third.run(run)).toMatchObject({ seq: 0 });
+      for (const step of [1, 2, 3, 4]) await third.attempt(attempt(step));
+      await third.finish(end);
+      expect(server.history.map((row) => [row._step, row.score])).toEqual([1, 2, 3, 4].map((step) => [step, step]));
+      expect(server.exitCodes).toEqual([0, 0, 0]);
+      expect([...server.authorizations]).toEqual([`Basic ${Buffer.from(`api:${apiKey}`).toString("base64")}`]);
+      server.close();
+    });
+
+    test("what the network loses is kept here, and `wandb sync` sends it", async () => {
+      const server = await fakeServer();
+      const tracker = online(server, newFolder(), { WANDB_FINISH_TIMEOUT: "2" });
+      await tracker.run(run);
+      server.close();
+      await tracker.attempt(attempt(1));
+      const error: unknown = await tracker.finish(end).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ who: "operator", code: "tracker.left" });
+      const folder = /'wandb sync (\S+)' sends the rest$/.exec((error as Error).message)?.[1] ?? "";
+
+      const again = await fakeServer();
+      await wandb(["sync", "--include-online", folder], again);
+      expect(again.history.map((row) => row._step)).toEqual([1]);
+      again.close();
+    });
+
+    test("offline parts of one run are sent one after the other by `wandb sync`", async () => {
+      const place = settings();
+      for (const step of [1, 2]) {
+        const tracker = wandbTracker(place);
+        await tracker.run(run);
+        await tracker.attempt(attempt(step));
+        await tracker.finish(end);
+      }
+      const server = await fakeServer();
+      await wandb(["sync", join(place.folder, "wandb")], server);
+      expect(server.history.map((row) => row._step)).toEqual([1, 2]);
+      server.close();
     });
   });
 
@@ -76,6 +153,8 @@ describe.skipIf(!isWandbThere())("with the package wandb", () => {
     const [first, second] = [wandbTracker(place), wandbTracker(place)];
     await first.run(run);
     const opened = second.run(run);
+    // Longer than it takes to open a run.
+    await new Promise((resolve) => setTimeout(resolve, 4_000));
     await first.attempt(attempt(1));
     await first.finish(end);
     expect(await opened).toMatchObject({ seq: 10 });
@@ -100,6 +179,7 @@ describe.concurrent("a process that does not do what it should", () => {
 
   test.each<[string, string, string, RegExp]>([
     ["has no wandb", 'exec python3 -I -S "$@"', "tracker.ended", /has no package wandb/],
+    ["says what is wrong", `read line; echo '{"error":"it is full"}'`, "tracker.failed", /^it is full$/],
     ["crashes without a word", "exit 7", "tracker.ended", /exit code 7/],
     [
       "dies of its last words",
