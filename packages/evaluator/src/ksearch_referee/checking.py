@@ -6,7 +6,7 @@ import numpy as np
 
 from ksearch_referee.caches import CacheFlush
 from ksearch_referee.calls import Call, Values, call
-from ksearch_referee.compare import Comparison, compare_outputs
+from ksearch_referee.compare import Comparison
 from ksearch_referee.failures import KernelFailure
 from ksearch_referee.preparation import Workers, drop_incumbent, reference_failed
 from ksearch_referee.session import Purpose, Record, Session
@@ -31,21 +31,40 @@ def wrong_numbers(record: Record, comparison: Comparison) -> KernelFailure:
     if comparison.bad:
         first = comparison.bad[0]
         place = f"{first['output']}{first['index']}: got {first['got']}, want {first['want']}"
-        message = f"wrong numbers in workload {record.workload['uuid']}: {place}"
+        message = f"wrong numbers in workload {record.case.id}: {place}"
     else:
-        message = (
-            f"workload {record.workload['uuid']}: the rms error is {comparison.rms_rel:.3g} of the reference's rms"
-        )
+        message = f"workload {record.case.id}: the rms error is {comparison.rms_rel:.3g} of the reference's rms"
     return KernelFailure("incorrect_numerical", message)
 
 
-def note(session: Session, record: Record, outputs: Call, expected: Call) -> None:
+def draw_inputs(session: Session, workers: Workers, record: Record, purpose: Purpose, trial: int) -> Values:
+    """Draw the inputs of one call.
+
+    Raises:
+        InfraError: none can be made; the problem's fault.
+    """
+    try:
+        return session.problem.inputs(workers.reference, record.index, session.rng(purpose, record.index, trial))
+    except KernelFailure as failure:
+        raise reference_failed(failure) from None
+
+
+def _compare(
+    session: Session, workers: Workers, record: Record, values: Values, outputs: Call, expected: Call
+) -> Comparison:
+    try:
+        return session.problem.compare(workers.reference, record.layout, values, outputs.outputs, expected.outputs)
+    except KernelFailure as failure:
+        raise reference_failed(failure) from None
+
+
+def note(session: Session, workers: Workers, record: Record, values: Values, outputs: Call, expected: Call) -> None:
     """Compare one call with the reference and remember the worst.
 
     Raises:
         KernelFailure: `incorrect_numerical`.
     """
-    comparison = compare_outputs(outputs.outputs, expected.outputs, session.settings["correctness"])
+    comparison = _compare(session, workers, record, values, outputs, expected)
     record.comparison = comparison.merge(record.comparison) if record.comparison else comparison
     if not comparison.correct:
         raise wrong_numbers(record, comparison)
@@ -69,16 +88,18 @@ def incumbent_call(
         return None
 
 
-def check_incumbent(session: Session, workers: Workers, record: Record, outputs: Call, expected: Call) -> None:
+def check_incumbent(
+    session: Session, workers: Workers, record: Record, values: Values, outputs: Call, expected: Call
+) -> None:
     """Compare a call of the incumbent with the reference: one that goes wrong drops out."""
-    comparison = compare_outputs(outputs.outputs, expected.outputs, session.settings["correctness"])
+    comparison = _compare(session, workers, record, values, outputs, expected)
     if not comparison.correct:
         drop_incumbent(session, workers, wrong_numbers(record, comparison))
 
 
 def _trial(session: Session, workers: Workers, record: Record, purpose: Purpose, trial: int) -> None:
     """Call every kernel on the same inputs: the incumbent too, or its first call would tell it what it is."""
-    values = session.inputs(record, purpose, trial)
+    values = draw_inputs(session, workers, record, purpose, trial)
     rng = session.rng("poison", record.index, trial)
     expected = reference_call(workers, record, values, rng)
     record.trials += 1
@@ -88,8 +109,8 @@ def _trial(session: Session, workers: Workers, record: Record, purpose: Purpose,
     if not incumbent_first:
         old = incumbent_call(session, workers, record, values, rng)
     if old is not None:
-        check_incumbent(session, workers, record, old, expected)
-    note(session, record, made, expected)
+        check_incumbent(session, workers, record, values, old, expected)
+    note(session, workers, record, values, made, expected)
 
 
 def check(session: Session, workers: Workers, records: Iterable[Record], purpose: Purpose, trials: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any, cast
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match  # pyright: ignore[reportUnknownVariableType]
 
-from ksearch_referee.wire import Problem, Request
+from ksearch_referee.wire import FlashInferProblem, Request
 
 _RUN = re.compile(r"^\s*def\s+run\s*\(", re.MULTILINE)
 
@@ -43,7 +43,7 @@ def _first_error(name: str, value: Any) -> tuple[str, str] | None:
     return str(error.message)[:500], error.json_path
 
 
-def _problem_faults(problem: Problem) -> Iterator[tuple[str, str]]:
+def _flashinfer_faults(problem: FlashInferProblem) -> Iterator[tuple[str, str]]:
     definition = problem["definition"]
     axes = definition["axes"]
     for name, spec in [*definition["inputs"].items(), *definition["outputs"].items()]:
@@ -74,7 +74,8 @@ def _has_lone_surrogate(text: str) -> bool:
 
 
 def _faults(request: Request) -> Iterator[tuple[str, str]]:
-    yield from _problem_faults(request["problem"])
+    if request["problem"]["format"] == "flashinfer":
+        yield from _flashinfer_faults(request["problem"])
     settings = request["settings"]
     lenient = settings["timing"]["inputs"] != "fresh" or settings["correctness"]["checkTimed"] != "all"
     if settings["profile"] == "hardened" and lenient:

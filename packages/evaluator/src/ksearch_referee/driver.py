@@ -8,9 +8,8 @@ from ksearch_referee import contract, report
 from ksearch_referee.checking import check
 from ksearch_referee.dtypes import DtypeError
 from ksearch_referee.failures import InfraError, InputError, KernelFailure, TimeUp
-from ksearch_referee.inputs import generate_inputs
 from ksearch_referee.preparation import Workers, prepare
-from ksearch_referee.session import GenerateInputs, Session
+from ksearch_referee.session import Session
 from ksearch_referee.static import check_device, check_kernel, check_profile
 from ksearch_referee.timing import time_workload
 
@@ -34,8 +33,7 @@ def _correctness(session: Session) -> Workers:
 def _phases(session: Session) -> None:
     check_device(session.request["device"])
     check_profile(session.settings["profile"])
-    session.lay_out()
-    check_kernel(session.request["kernel"], session.definition)
+    check_kernel(session.request["kernel"], session.problem)
     workers = _correctness(session)
     if session.settings["mode"] == "benchmark":
         session.phase = "timing"
@@ -77,12 +75,11 @@ def _ending(session: Session) -> report.Failure | None:
     return None
 
 
-def judge(request: object, generate: GenerateInputs = generate_inputs) -> dict[str, Any]:
+def judge(request: object) -> dict[str, Any]:
     """Judge one kernel.
 
     Args:
         request: a decoded `EvaluationRequest`.
-        generate: draws a workload's inputs.
 
     Returns:
         A `Verdict`, whatever the kernel did.
@@ -90,7 +87,7 @@ def judge(request: object, generate: GenerateInputs = generate_inputs) -> dict[s
     Raises:
         RequestInvalid: the request breaks the contract.
     """
-    session = Session(contract.parse_request(request), generate)
+    session = Session(contract.parse_request(request))
     with session.cleanup:
         failure = _ending(session)
         result = report.result_of(session, failure)

@@ -36,8 +36,8 @@ def _workload(record: Record, session: Session) -> dict[str, Any]:
         "bad": comparison.bad,
     }
     return {
-        "id": record.workload["uuid"],
-        "axes": record.workload["axes"],
+        "id": record.case.id,
+        "axes": dict(record.case.axes),
         "status": record.status,
         "correctness": correctness,
         "call": summary(times.kernel) if times else None,

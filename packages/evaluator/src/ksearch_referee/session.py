@@ -1,11 +1,10 @@
 """The state of one judgement: what is fixed at its start, what the phases find out, and what must be cleaned up."""
 
 import secrets
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -14,15 +13,15 @@ from ksearch_referee.caches import CacheFlush
 from ksearch_referee.compare import Comparison
 from ksearch_referee.environment import cache_folder
 from ksearch_referee.failures import Guard
+from ksearch_referee.formats import Case, format_of
+from ksearch_referee.layout import Layout
 from ksearch_referee.locks import TimingSlot
-from ksearch_referee.problem import Layout, layout_of
-from ksearch_referee.runner import Runner
+from ksearch_referee.runner import Framework, Runner
 from ksearch_referee.toolchain import Toolchain
-from ksearch_referee.wire import Definition, Request, Workload
+from ksearch_referee.wire import Request
 
 Phase = Literal["static", "build", "smoke", "correctness", "timing", "postcheck", "done"]
 Purpose = Literal["smoke", "correctness", "warmup", "timing", "postcheck", "poison", "bootstrap", "order"]
-GenerateInputs = Callable[[Definition, Workload, np.random.Generator], Mapping[str, Any]]
 
 _PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
@@ -38,11 +37,11 @@ class Times:
 
 @dataclass
 class Record:
-    """What is known of one workload."""
+    """What is known of one case. Its layout is set when the reference has been loaded."""
 
     index: int
-    workload: Workload
-    layout: Layout
+    case: Case
+    layout: Layout = field(init=False)
     status: str = "not_run"
     comparison: Comparison | None = None
     trials: int = 0
@@ -53,16 +52,16 @@ class Record:
 class Session:
     """One judgement in progress. Closing it kills every process and deletes every folder that it made."""
 
-    def __init__(self, request: Request, generate_inputs: GenerateInputs) -> None:
+    def __init__(self, request: Request) -> None:
         self.request = request
-        self.definition = request["problem"]["definition"]
         self.settings = request["settings"]
+        self.problem = format_of(request["problem"], self.settings["correctness"])
         self.seed = secrets.token_hex(16)
         self.shuffle = self.rng("order")
         self.total = Budget(self.settings["limits"]["totalMs"])
         self.phase: Phase = "static"
         self.guards: list[Guard] = []
-        self.records: list[Record] = []
+        self.records = [Record(index, case) for index, case in enumerate(self.problem.cases)]
         self.toolchain: Toolchain | None = None
         self.isolation: list[str] = []
         self.build_log = ""
@@ -71,7 +70,6 @@ class Session:
         self.device_ns = 0
         self.kernel: Runner | None = None
         self.cleanup = ExitStack()
-        self._generate = generate_inputs
 
     @cached_property
     def slot(self) -> TimingSlot:
@@ -83,28 +81,14 @@ class Session:
         """What drives inputs out of the caches before a timed call, when the settings say so."""
         return CacheFlush() if self.settings["timing"]["flushCache"] else None
 
-    def lay_out(self) -> None:
-        """Lay every workload out in memory.
-
-        Raises:
-            DtypeError: a tensor's dtype is not supported.
-        """
-        workloads = self.request["problem"]["workloads"]
-        self.records = [Record(i, w, layout_of(self.definition, w)) for i, w in enumerate(workloads)]
-
     def rng(self, purpose: Purpose, workload: int = 0, trial: int = 0) -> np.random.Generator:
         """Return the generator of one purpose, workload and trial; nothing of it is told to a worker."""
         key = (_PURPOSES.index(purpose), workload, trial)
         return np.random.default_rng(np.random.SeedSequence(int(self.seed, 16), spawn_key=key))
 
-    def inputs(self, record: Record, purpose: Purpose, trial: int = 0) -> Mapping[str, Any]:
-        """Draw the inputs of one call."""
-        return self._generate(self.definition, record.workload, self.rng(purpose, record.index, trial))
-
-    def start_worker(self, role: str) -> Runner:
-        """Start a worker whose arena holds the largest workload."""
-        nbytes = max(record.layout.nbytes for record in self.records)
-        runner = Runner(role, nbytes, self.settings["limits"], self.total)
+    def start_worker(self, role: str, framework: Framework) -> Runner:
+        """Start a worker, which ends with this judgement at the latest."""
+        runner = Runner(role, framework, self.settings["limits"], self.total)
         self.cleanup.callback(runner.remove)
         return runner
 

@@ -1,13 +1,12 @@
 """Timing of one workload: candidate, incumbent and reference in turn, on the same inputs, each call checked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import permutations
-from typing import Any
 
 from ksearch_referee import guards
 from ksearch_referee.caches import CacheFlush
-from ksearch_referee.calls import Call, call, idle_call
-from ksearch_referee.checking import check_incumbent, incumbent_call, note, reference_call
+from ksearch_referee.calls import Call, Values, call, idle_call
+from ksearch_referee.checking import check_incumbent, draw_inputs, incumbent_call, note, reference_call
 from ksearch_referee.failures import Guard, KernelFailure
 from ksearch_referee.preparation import Workers, drop_incumbent, reference_failed
 from ksearch_referee.session import Purpose, Record, Session, Times
@@ -42,14 +41,14 @@ class _Round:
             self._orders = [_ORDERS[i] for i in self._session.shuffle.permutation(len(_ORDERS))]
         return self._orders.pop()
 
-    def _idle_call(self, values: Mapping[str, Any], trial: int, flush: CacheFlush | None) -> Call:
+    def _idle_call(self, values: Values, trial: int, flush: CacheFlush | None) -> Call:
         rng = self._session.rng("poison", self._record.index, trial)
         try:
             return idle_call(self._workers.reference, self._record.layout, values, rng, flush, self._idle_ns)
         except KernelFailure as failure:
             raise reference_failed(failure) from None
 
-    def play(self, purpose: Purpose, trial: int, values: Mapping[str, Any]) -> None:
+    def play(self, purpose: Purpose, trial: int, values: Values) -> None:
         """Call each kernel once on `values`."""
         flush = self._session.flush_caches if purpose == "timing" else None
         session, workers, record = self._session, self._workers, self._record
@@ -66,8 +65,8 @@ class _Round:
                 self.idle.append(self._idle_call(values, trial, flush))
         if self._checked:
             if old is not None:
-                check_incumbent(session, workers, record, old, self.reference[-1])
-            note(session, record, self.kernel[-1], self.reference[-1])
+                check_incumbent(session, workers, record, values, old, self.reference[-1])
+            note(session, workers, record, values, self.kernel[-1], self.reference[-1])
             record.checked_timed += purpose == "timing"
         if old is not None and workers.incumbent is not None:
             self.incumbent.append(old)
@@ -105,13 +104,13 @@ def _take(session: Session, workers: Workers, record: Record, first_trial: int) 
         runner.allowance_s = session.settings["limits"]["workloadMs"] / 1_000
     rounds = _Round(session, workers, record)
     for trial in range(first_trial, first_trial + timing["warmup"]):
-        rounds.play("warmup", trial, session.inputs(record, "warmup", trial))
+        rounds.play("warmup", trial, draw_inputs(session, workers, record, "warmup", trial))
     rounds.forget()
     threads = len(workers.kernel.threads)
-    values = session.inputs(record, "timing", first_trial)
+    values = draw_inputs(session, workers, record, "timing", first_trial)
     for trial in range(first_trial, first_trial + timing["iterations"]):
         if timing["inputs"] == "fresh" and trial > first_trial:
-            values = session.inputs(record, "timing", trial)
+            values = draw_inputs(session, workers, record, "timing", trial)
         rounds.play("timing", trial, values)
     grown = guards.check_threads(threads, len(workers.kernel.threads))
     if grown is not None:
@@ -169,7 +168,7 @@ def time_workload(session: Session, workers: Workers, record: Record) -> None:
         session.total.exclude(waited_s)
         try:
             rounds = _best_take(session, workers, record)
-            record.times = _times(session, workers, rounds, record.workload["uuid"])
+            record.times = _times(session, workers, rounds, record.case.id)
         except KernelFailure as failure:
             record.status = failure.status
             raise

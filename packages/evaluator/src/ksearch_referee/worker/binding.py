@@ -1,20 +1,36 @@
 """What a binding is: the way from raw buffers to one call of a kernel, and from its results back to raw buffers."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from ksearch_referee.frames import Frame
-from ksearch_referee.problem import Slot
+from ksearch_referee.trees import Structure
 
 Collect = Callable[[Any], list[Frame]]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What one call is bound to: leaves and structures of a `Layout`, as arrays over the arena and plain values.
+
+    `buffers` are the outputs in the arena, for kernels that fill their destinations.
+    """
+
+    inputs: Sequence[Any]
+    arguments: Structure
+    outputs: Sequence[str]
+    results: Structure | None
+    buffers: Sequence[np.ndarray]
+    axes: Sequence[int]
 
 
 class PreparedCall(Protocol):
     """One call with its arguments bound: nothing is left to convert inside the timed region.
 
-    `collect` keeps what the kernel returned alive and declares of each output `{dtype, shape, address}` or
+    `collect` keeps what the kernel returned alive and declares of each output `{dtype, shape, order, address}` or
     `{fault, detail}`; the driver then reads the bytes where they lie. It is None where the kernel writes the outputs in
     place, and what it returns is of no interest.
     """
@@ -39,12 +55,6 @@ class DestinationCall:
 class Binding(Protocol):
     """A loaded kernel."""
 
-    def prepare(
-        self,
-        arguments: Sequence[np.ndarray | float],
-        outputs: Sequence[Slot],
-        buffers: Sequence[np.ndarray],
-        axes: Sequence[int],
-    ) -> PreparedCall:
-        """Bind one call. `buffers` are the outputs in the arena, for kernels that fill their destinations."""
+    def prepare(self, call: Arguments) -> PreparedCall:
+        """Bind one call."""
         ...

@@ -9,8 +9,7 @@ import numpy as np
 
 from ksearch_referee.dtypes import numpy_dtype
 from ksearch_referee.frames import Frame
-from ksearch_referee.problem import Slot
-from ksearch_referee.worker.binding import DestinationCall
+from ksearch_referee.worker.binding import Arguments, DestinationCall
 
 _BITS = {1: np.uint8, 2: np.uint16}
 _C_SCALARS: dict[str, Callable[[Any], Any]] = {
@@ -37,22 +36,15 @@ class _CKernel:
         self._function = function
         self._scalar_dtypes = scalar_dtypes
 
-    def prepare(
-        self,
-        arguments: Sequence[np.ndarray | float],
-        outputs: Sequence[Slot],
-        buffers: Sequence[np.ndarray],
-        axes: Sequence[int],
-    ) -> DestinationCall:
+    def prepare(self, call: Arguments) -> DestinationCall:
         """Turn every argument into the C value that the prototype names."""
-        del outputs
         scalar_dtypes = iter(self._scalar_dtypes)
         values = [
             ctypes.c_void_p(a.ctypes.data) if isinstance(a, np.ndarray) else _c_scalar(a, next(scalar_dtypes))
-            for a in arguments
+            for a in call.inputs
         ]
-        values += [ctypes.c_void_p(buffer.ctypes.data) for buffer in buffers]
-        values += [ctypes.c_int64(axis) for axis in axes]
+        values += [ctypes.c_void_p(buffer.ctypes.data) for buffer in call.buffers]
+        values += [ctypes.c_int64(axis) for axis in call.axes]
         return DestinationCall(partial(self._function, *values))
 
 
