@@ -5,7 +5,7 @@ and is stopped again before anything is read: what it computes from these inputs
 the moment at which it says that it has finished, happens under those clocks (`Call`, `guards.unclaimed_ns`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -85,6 +85,14 @@ def _order(runner: Runner, entry: Frame, dimensions: int) -> tuple[int, ...] | N
     return tuple(numbers)
 
 
+def _changed_input(runner: Runner, layout: Layout, index: object, wanted: Slot) -> np.ndarray:
+    """Return an output that a kernel wrote to an input, where it may do that."""
+    slot = layout.inputs[index] if type(index) is int and index in layout.changeable else None
+    if not isinstance(slot, Slot) or (slot.shape, slot.dtype_name) != (wanted.shape, wanted.dtype_name):
+        raise runner.forged("an output that is no input")
+    return runner.arena.read(slot)
+
+
 def _read_returned(runner: Runner, layout: Layout, declared: object) -> dict[str, np.ndarray]:
     """Read what the worker says that its kernel returned; a lie here only makes the bytes wrong.
 
@@ -110,6 +118,9 @@ def _read_returned(runner: Runner, layout: Layout, declared: object) -> dict[str
         for status, what, got, want in facts:
             if got != want:
                 raise KernelFailure(status, f"output '{slot.name}' has the {what} {got}, not {want}")
+        if "input" in entry:
+            outputs[slot.name] = _changed_input(runner, layout, entry["input"], slot)
+            continue
         address = entry.get("address")
         if type(address) is not int or not 0 <= address < _ADDRESS_SPACE:
             raise runner.forged("an output without an address")
@@ -128,12 +139,17 @@ def _claim(answer: Answer) -> int:
 
 
 def _check_memory(runner: Runner, layout: Layout, values: Values) -> None:
-    for slot in layout.tensors:
+    for slot in layout.fixed:
         if not np.array_equal(runner.arena.bytes_of(slot), _raw(slot, values)):
             raise rejected("X09", f"the {runner.role} changed its input '{slot.name}'")
     overrun = runner.arena.overrun(layout)
     if overrun is not None:
         raise KernelFailure("runtime_error", f"the {runner.role} wrote {overrun}")
+
+
+def _write(runner: Runner, slots: Sequence[Slot], values: Values) -> None:
+    for slot in slots:
+        runner.arena.bytes_of(slot)[:] = _raw(slot, values)
 
 
 def _prepare(
@@ -157,10 +173,10 @@ def _prepare(
         arguments=layout.arguments,
         results=layout.results,
         axes=list(layout.axes),
+        changeable=layout.changeable,
         idleNs=idle_ns,
     )
-    for slot in layout.tensors:
-        runner.arena.bytes_of(slot)[:] = _raw(slot, values)
+    _write(runner, layout.tensors, values)
     if flush is not None:
         flush()
     return answer.cpu_ns
@@ -221,3 +237,24 @@ def call(
         made = replace(made, outputs={slot.name: runner.arena.read(slot) for slot in layout.outputs})
     _check_memory(runner, layout, values)
     return made
+
+
+def ask_about(
+    runner: Runner, what: str, layout: Layout, values: Values, outputs: Outputs, rng: np.random.Generator
+) -> Frame:
+    """Put a question about inputs and outputs to a worker, which gets copies of both.
+
+    Raises:
+        KernelFailure: it fails.
+    """
+    runner.arena.lay(layout, rng)
+    _write(runner, layout.tensors, values)
+    _write(runner, layout.outputs, outputs)
+    return runner.exchange(
+        "ask",
+        what=what,
+        inputs=[_input_entry(runner, entry, values) for entry in layout.inputs],
+        outputs=[_slot_entry(runner, slot) for slot in layout.outputs],
+        arguments=layout.arguments,
+        results=layout.results,
+    ).frame

@@ -1,6 +1,8 @@
 """Correctness: calls on fresh inputs, compared with the reference's outputs on the same inputs."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from queue import SimpleQueue
+from threading import Event
 
 import numpy as np
 
@@ -8,7 +10,7 @@ from ksearch_referee.caches import CacheFlush
 from ksearch_referee.calls import Call, Values, call
 from ksearch_referee.compare import Comparison
 from ksearch_referee.failures import KernelFailure
-from ksearch_referee.preparation import Workers, drop_incumbent, reference_failed
+from ksearch_referee.preparation import Workers, drop_incumbent, reference_failed, serve
 from ksearch_referee.session import Purpose, Record, Session
 
 
@@ -28,7 +30,9 @@ def reference_call(
 
 def wrong_numbers(record: Record, comparison: Comparison) -> KernelFailure:
     """Return the failure of a kernel whose outputs differ from the reference's."""
-    if comparison.bad:
+    if comparison.complaint:
+        message = f"wrong numbers in workload {record.case.id}: {comparison.complaint}"
+    elif comparison.bad:
         first = comparison.bad[0]
         place = f"{first['output']}{first['index']}: got {first['got']}, want {first['want']}"
         message = f"wrong numbers in workload {record.case.id}: {place}"
@@ -113,26 +117,59 @@ def _trial(session: Session, workers: Workers, record: Record, purpose: Purpose,
     note(session, workers, record, values, made, expected)
 
 
-def check(session: Session, workers: Workers, records: Iterable[Record], purpose: Purpose, trials: int) -> None:
-    """Check workloads, `trials` input sets each. Wrong numbers let the other workloads run; anything else ends it.
+def _check_workload(session: Session, workers: Workers, record: Record, purpose: Purpose, trials: int) -> None:
+    """Check one workload on `trials` input sets.
 
     Raises:
-        KernelFailure: the first failure.
+        KernelFailure: anything but right outputs.
     """
-    first: KernelFailure | None = None
-    for record in records:
-        allowance_s = session.settings["limits"]["workloadMs"] / 1_000
+    allowance_s = session.settings["limits"]["workloadMs"] / 1_000
+    try:
+        serve(session, workers, record.index)
         for runner in workers.present:
             runner.allowance_s = allowance_s
+        for trial in range(trials):
+            _trial(session, workers, record, purpose, trial)
+    except KernelFailure as failure:
+        record.status = failure.status
+        raise
+    record.status = "passed"
+
+
+def check(session: Session, sets: Sequence[Workers], records: Sequence[Record], purpose: Purpose, trials: int) -> None:
+    """Check workloads, as many at once as there are sets of workers.
+
+    Wrong numbers let the other workloads run; anything else ends it.
+
+    Raises:
+        KernelFailure: one that was found.
+    """
+    free: SimpleQueue[Workers] = SimpleQueue()
+    for workers in sets:
+        free.put(workers)
+    failures: dict[int, KernelFailure] = {}
+    over = Event()
+
+    def check_one(place: int) -> None:
+        if over.is_set():
+            return
+        workers = free.get()
         try:
-            for trial in range(trials):
-                _trial(session, workers, record, purpose, trial)
+            _check_workload(session, workers, records[place], purpose, trials)
         except KernelFailure as failure:
-            record.status = failure.status
+            failures[place] = failure
             if failure.status != "incorrect_numerical":
-                raise first or failure from None
-            first = first or failure
-        else:
-            record.status = "passed"
-    if first is not None:
-        raise first
+                over.set()
+        except BaseException:
+            over.set()
+            raise
+        finally:
+            free.put(workers)
+
+    if len(sets) == 1:
+        for place in range(len(records)):
+            check_one(place)
+    else:
+        list(session.pool.map(check_one, range(len(records))))
+    if failures:
+        raise session.pick([failures[place] for place in sorted(failures)])

@@ -14,7 +14,8 @@ from typing import Any, cast
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match  # pyright: ignore[reportUnknownVariableType]
 
-from ksearch_referee.wire import FlashInferProblem, Request
+from ksearch_referee.formats import format_of
+from ksearch_referee.wire import FlashInferProblem, GpuModeProblem, KernelBenchProblem, Problem, Request
 
 _RUN = re.compile(r"^\s*def\s+run\s*\(", re.MULTILINE)
 
@@ -69,14 +70,60 @@ def _flashinfer_faults(problem: FlashInferProblem) -> Iterator[tuple[str, str]]:
         yield "two workloads share a uuid", "$.problem.workloads"
 
 
+def _gpumode_faults(problem: GpuModeProblem) -> Iterator[tuple[str, str]]:
+    reference = next((file["content"] for file in problem["files"] if file["path"] == "reference.py"), None)
+    if reference is None:
+        yield "there is no file reference.py", "$.problem.files"
+        return
+    for name in ("generate_input", "ref_kernel", "check_implementation"):
+        if re.search(rf"^(def\s+{name}\s*\(|{name}\s*=)", reference, re.MULTILINE) is None:
+            yield f"reference.py has no top-level '{name}'", "$.problem.files"
+    ids = [case["id"] for case in [*problem["tests"], *problem["benchmarks"]]]
+    twice = [name for index, name in enumerate(ids) if ids.index(name) != index]
+    if twice:
+        yield f"two cases are called '{twice[0]}'", "$.problem.benchmarks"
+
+
+def _kernelbench_faults(problem: KernelBenchProblem) -> Iterator[tuple[str, str]]:
+    wanted = {
+        "class Model": r"^class\s+Model\b",
+        "function get_inputs": r"^def\s+get_inputs\s*\(",
+        "function get_init_inputs": r"^def\s+get_init_inputs\s*\(",
+    }
+    for what, pattern in wanted.items():
+        if re.search(pattern, problem["source"], re.MULTILINE) is None:
+            yield f"the source has no top-level {what}", "$.problem.source"
+
+
+def _problem_faults(problem: Problem) -> Iterator[tuple[str, str]]:
+    if problem["format"] == "flashinfer":
+        yield from _flashinfer_faults(problem)
+    elif problem["format"] == "gpumode":
+        yield from _gpumode_faults(problem)
+    else:
+        yield from _kernelbench_faults(problem)
+
+
+def _baseline_faults(request: Request) -> Iterator[tuple[str, str]]:
+    baseline = request["settings"]["baselineNs"]
+    if baseline is None:
+        if request["settings"]["aggregate"].endswith("vs_baseline"):
+            yield "a score against the baseline needs the baseline's times", "$.settings.aggregate"
+        return
+    cases = format_of(request["problem"], request["settings"]["correctness"]).cases
+    missing = [case.id for case in cases if case.timed and case.id not in baseline]
+    if missing:
+        yield f"the baseline has no time for {', '.join(missing)}"[:500], "$.settings.baselineNs"
+
+
 def _has_lone_surrogate(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _faults(request: Request) -> Iterator[tuple[str, str]]:
-    if request["problem"]["format"] == "flashinfer":
-        yield from _flashinfer_faults(request["problem"])
+    yield from _problem_faults(request["problem"])
     settings = request["settings"]
+    yield from _baseline_faults(request)
     lenient = settings["timing"]["inputs"] != "fresh" or settings["correctness"]["checkTimed"] != "all"
     if settings["profile"] == "hardened" and lenient:
         yield "the profile 'hardened' needs fresh inputs, and every timed call checked", "$.settings.profile"

@@ -8,25 +8,36 @@ from ksearch_referee import contract, report
 from ksearch_referee.checking import check
 from ksearch_referee.dtypes import DtypeError
 from ksearch_referee.failures import InfraError, InputError, KernelFailure, TimeUp
-from ksearch_referee.preparation import Workers, prepare
+from ksearch_referee.preparation import Workers, more_sets, prepare
 from ksearch_referee.session import Session
 from ksearch_referee.static import check_device, check_kernel, check_profile
 from ksearch_referee.timing import time_workload
 
 
+def _check_all(session: Session, workers: Workers) -> None:
+    """Check every workload, several at once where the settings ask for that.
+
+    Raises:
+        KernelFailure: one of them fails.
+    """
+    at_once = min(session.settings["parallelWorkloads"], len(session.records))
+    others = more_sets(session, at_once - 1)
+    check(session, [workers, *others], session.records, "correctness", session.settings["correctness"]["trials"])
+    for runner in (runner for other in others for runner in other.present):
+        runner.retire()
+
+
 def _correctness(session: Session) -> Workers:
     """Run the phases that may share the host with other judges; return the workers, ready to be timed."""
-    mode = session.settings["mode"]
     with session.slot.shared() as waited_s:
         session.total.exclude(waited_s)
         session.phase = "build"
         workers = prepare(session)
-        if mode == "compile":
-            return workers
-        session.phase = "smoke"
-        check(session, workers, [min(session.records, key=lambda record: record.layout.nbytes)], "smoke", 1)
-        session.phase = "correctness"
-        check(session, workers, session.records, "correctness", session.settings["correctness"]["trials"])
+        if session.settings["mode"] != "compile":
+            session.phase = "smoke"
+            check(session, [workers], [min(session.records, key=lambda record: record.layout.nbytes)], "smoke", 1)
+            session.phase = "correctness"
+            _check_all(session, workers)
     return workers
 
 
@@ -38,19 +49,20 @@ def _phases(session: Session) -> None:
     if session.settings["mode"] == "benchmark":
         session.phase = "timing"
         for record in session.records:
-            time_workload(session, workers, record)
+            if record.case.timed:
+                time_workload(session, workers, record)
         session.phase = "postcheck"
         order: list[int] = session.rng("postcheck").permutation(len(session.records)).tolist()
         with session.slot.shared() as waited_s:
             session.total.exclude(waited_s)
-            check(session, workers, [session.records[i] for i in order], "postcheck", 1)
+            check(session, [workers], [session.records[i] for i in order], "postcheck", 1)
     session.phase = "done"
 
 
 def _time_up(session: Session) -> report.Failure:
     """Return whose fault it is that `limits.totalMs` ran out: the kernel's, when it used half of it or more."""
     total_ms = session.settings["limits"]["totalMs"]
-    kernel_s = session.kernel.used_s if session.kernel else 0.0
+    kernel_s = session.kernel_used_s
     if kernel_s >= total_ms / 2_000:
         return KernelFailure("timeout", f"the kernel used {kernel_s:.1f} s of the {total_ms} ms for everything")
     return InfraError(

@@ -72,6 +72,16 @@ def require_torch() -> None:
         raise InfraError(f"this problem needs torch, and the referee's Python has torch {version}: {mend}")
 
 
+def require_triton() -> None:
+    """Make sure that triton can be imported here.
+
+    Raises:
+        InfraError: this Python has none.
+    """
+    if package_version("triton") is None:
+        raise InfraError("this kernel needs triton, and the referee's Python has none: run scripts/torch.sh")
+
+
 def describe(toolchain: Toolchain | None, isolation: list[str]) -> dict[str, Any]:
     """Return the `env` object of a result."""
     return {

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from ksearch_referee.dtypes import numpy_dtype
+from ksearch_referee.dtypes import DtypeError, numpy_dtype
 from ksearch_referee.trees import Structure
 
 ALIGNMENT_BYTES = 256
@@ -80,7 +80,8 @@ class Layout:
 
     `arguments` is the list of positional arguments over the indices of `inputs`; `results` what a call returns over the
     indices of `outputs`, None where a kernel may choose (one value, a tuple, or a dict by name). `axes` are the sizes
-    that a C function gets. Before the first tensor and behind each lies a gap of at least 256 bytes.
+    that a C function gets. `changeable` are the indices of inputs that the reference writes to: a kernel may do so too,
+    and may return them. Before the first tensor and behind each lies a gap of at least 256 bytes.
     """
 
     inputs: tuple[Slot | Plain, ...]
@@ -88,6 +89,7 @@ class Layout:
     arguments: Structure
     results: Structure | None
     axes: tuple[int, ...]
+    changeable: tuple[int, ...]
     gaps: tuple[Gap, ...]
     nbytes: int
 
@@ -95,6 +97,12 @@ class Layout:
     def tensors(self) -> tuple[Slot, ...]:
         """The inputs that are tensors."""
         return tuple(slot for slot in self.inputs if isinstance(slot, Slot))
+
+    @property
+    def fixed(self) -> tuple[Slot, ...]:
+        """The inputs that a kernel has to leave as they are."""
+        inputs = enumerate(self.inputs)
+        return tuple(slot for index, slot in inputs if isinstance(slot, Slot) and index not in self.changeable)
 
     @property
     def moved_bytes(self) -> int:
@@ -124,7 +132,10 @@ class Placement:
         Raises:
             DtypeError: its dtype is none that the referee can hold.
         """
-        numpy_dtype(tensor.dtype_name)
+        try:
+            numpy_dtype(tensor.dtype_name)
+        except DtypeError as error:
+            raise DtypeError(f"'{name}': {error}") from None
         slot = Slot(name, tensor.dtype_name, tensor.shape, self.end, tensor.order)
         filled = self.end + slot.nbytes
         self.end = (-(-filled // ALIGNMENT_BYTES) + 1) * ALIGNMENT_BYTES
@@ -138,6 +149,7 @@ def lay_out(
     arguments: Structure,
     results: Structure | None,
     axes: tuple[int, ...] = (),
+    changeable: tuple[int, ...] = (),
 ) -> Layout:
     """Lay the leaves of one case out, in order; an input without facts is a plain value.
 
@@ -147,4 +159,5 @@ def lay_out(
     placement = Placement()
     placed = tuple(Plain(name) if tensor is None else placement.place(name, tensor) for name, tensor in inputs)
     results_placed = tuple(placement.place(name, tensor) for name, tensor in outputs)
-    return Layout(placed, results_placed, arguments, results, axes, tuple(placement.gaps), placement.end)
+    gaps = tuple(placement.gaps)
+    return Layout(placed, results_placed, arguments, results, axes, changeable, gaps, placement.end)

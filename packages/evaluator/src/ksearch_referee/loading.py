@@ -2,7 +2,8 @@
 
 import ast
 import shutil
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,27 +56,32 @@ def load_library(runner: Runner, kernel: Kernel, library: Path, scalar_dtypes: S
     shutil.copyfile(library, private)
     _, symbol = entry_of(kernel)
     try:
-        runner.exchange("load", binding="c", library=str(private), symbol=symbol, scalarDtypes=scalar_dtypes)
+        with compile_errors():
+            runner.exchange("load", binding="c", library=str(private), symbol=symbol, scalarDtypes=scalar_dtypes)
     except KernelFailure as failure:
-        if failure.raised == "AttributeError":
-            raise missing_symbol(symbol, declaration) from None
-        raise _as_compile_error(failure) if failure.raised == "OSError" else failure from None
+        raise missing_symbol(symbol, declaration) if failure.raised == "AttributeError" else failure from None
 
 
 def load_module(
-    runner: Runner, kernel: Kernel, library: Path | None, beside: Sequence[SourceFile] = (), **frame: Any
-) -> dict[str, Any]:
+    runner: Runner,
+    kernel: Kernel,
+    library: Path | None,
+    *,
+    binding: str,
+    destination_passing: bool,
+    beside: Sequence[SourceFile] = (),
+    **more: Any,
+) -> None:
     """Load a kernel that is a Python module, with what was built of its native sources beside its entry file.
 
     Args:
         runner: the kernel's worker.
         kernel: the kernel.
         library: the shared object, if it has native sources.
+        binding: the worker's binding.
+        destination_passing: whether it fills its outputs instead of returning them.
         beside: files of the problem that it may import; its own win over them.
-        frame: what the binding needs to know beyond that.
-
-    Returns:
-        the worker's answer.
+        more: what the binding needs to know beyond that.
 
     Raises:
         KernelFailure: `compile_error` when it cannot be loaded, `runtime_error` when that ends the process.
@@ -85,16 +91,26 @@ def load_module(
     file, symbol = entry_of(kernel)
     if library is not None:
         shutil.copyfile(library, (folder / file).with_name(_LIBRARY_FILE))
-    try:
-        answer = runner.exchange(
-            "load", root=str(folder), file=file, symbol=symbol, framework=runner.framework, **frame
+    with compile_errors():
+        runner.exchange(
+            "load",
+            binding=binding,
+            root=str(folder),
+            file=file,
+            symbol=symbol,
+            framework=runner.framework,
+            destinationPassing=destination_passing,
+            **more,
         )
+    runner.returns_outputs = not destination_passing
+
+
+@contextmanager
+def compile_errors() -> Generator[None, None, None]:
+    """Take what a kernel raises while it is loaded for a failure to build it."""
+    try:
+        yield
     except KernelFailure as failure:
-        raise _as_compile_error(failure) if failure.raised else failure from None
-    runner.returns_outputs = not kernel["destinationPassing"]
-    return answer.frame
-
-
-def _as_compile_error(failure: KernelFailure) -> KernelFailure:
-    """Return what a kernel raised while it was loaded as a failure to build it."""
-    return KernelFailure("compile_error", failure.message, failure.detail)
+        if not failure.raised:
+            raise
+        raise KernelFailure("compile_error", failure.message, failure.detail, raised=failure.raised) from None

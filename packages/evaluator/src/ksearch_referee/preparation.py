@@ -1,10 +1,10 @@
 """The build phase: compilers run while the workers start; then every kernel is loaded into a worker of its own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ksearch_referee.build import Build
-from ksearch_referee.environment import cache_folder, require_torch
+from ksearch_referee.environment import cache_folder, require_torch, require_triton
 from ksearch_referee.failures import Guard, InfraError, KernelFailure, ProblemFault
 from ksearch_referee.runner import Framework, Runner
 from ksearch_referee.session import Session
@@ -14,11 +14,15 @@ from ksearch_referee.wire import Kernel
 
 @dataclass
 class Workers:
-    """The three processes of a judgement. An incumbent that fails drops out: that is not the candidate's fault."""
+    """The three processes of a judgement. An incumbent that fails drops out: that is not the candidate's fault.
+
+    `served` is the workload that the kernels were called on last.
+    """
 
     kernel: Runner
     reference: Runner
     incumbent: Runner | None
+    served: int | None = None
 
     @property
     def present(self) -> list[Runner]:
@@ -32,14 +36,16 @@ def reference_failed(failure: KernelFailure) -> ProblemFault:
 
 
 def drop_incumbent(session: Session, workers: Workers, failure: KernelFailure) -> None:
-    """Go on without the incumbent and say why."""
-    evidence = f"no comparison with the incumbent: {failure.message}"
-    session.guards.append(Guard("K02", "warn", evidence[:1_000]))
+    """Go on without the incumbent, in every set of workers, and say why."""
     workers.incumbent = None
+    if session.incumbent is not None:
+        session.incumbent = None
+        evidence = f"no comparison with the incumbent: {failure.message}"
+        session.guards.append(Guard("K02", "warn", evidence[:1_000]))
 
 
-def _start_build(session: Session, kernel: Kernel | None) -> Build | None:
-    if kernel is None or kernel["language"] != "cpp":
+def _start_build(session: Session, kernel: Kernel) -> Build | None:
+    if kernel["language"] != "cpp":
         return None
     session.toolchain = find_toolchain()
     build = Build(kernel, session.toolchain, cache_folder(), session.settings["limits"])
@@ -47,85 +53,127 @@ def _start_build(session: Session, kernel: Kernel | None) -> Build | None:
     return build
 
 
-def _framework(session: Session, kernel: Kernel) -> Framework:
-    """Return whose tensors a kernel works with; one behind a C function needs none."""
-    return "numpy" if kernel["binding"] == "c-abi" else session.problem.framework
+def _kernels(session: Session) -> dict[str, Kernel]:
+    """Return the kernels by role; the incumbent only as long as there is one."""
+    return {"kernel": session.request["kernel"], **({"incumbent": session.incumbent} if session.incumbent else {})}
 
 
-def _start_workers(session: Session, incumbent: Kernel | None) -> Workers:
-    """Start the workers in a random order: a process must not learn from its number whose kernel it holds.
+def _frameworks(session: Session) -> dict[str, Framework]:
+    """Return whose tensors the kernels work with; one behind a C function needs none."""
+
+    def framework(kernel: Kernel) -> Framework:
+        if kernel["language"] == "triton":
+            return "triton"
+        return "numpy" if kernel["binding"] == "c-abi" else session.problem.framework
+
+    return {role: framework(kernel) for role, kernel in _kernels(session).items()}
+
+
+def _start(session: Session, frameworks: dict[str, Framework]) -> dict[str, Runner]:
+    """Start workers in a random order: a process must not learn from its number whose kernel it holds.
 
     Raises:
         InfraError: they need torch, and there is none here.
     """
-    frameworks: dict[str, Framework] = {
-        "reference": session.problem.framework,
-        "kernel": _framework(session, session.request["kernel"]),
-        **({"incumbent": _framework(session, incumbent)} if incumbent else {}),
-    }
-    if "torch" in frameworks.values():
+    if {"torch", "triton"} & set(frameworks.values()):
         require_torch()
+    if "triton" in frameworks.values():
+        require_triton()
     roles: list[str] = session.shuffle.permutation(list(frameworks)).tolist()
-    started = {role: session.start_worker(role, frameworks[role]) for role in roles}
-    session.kernel = started["kernel"]
+    return {role: session.start_worker(role, frameworks[role]) for role in roles}
+
+
+def _start_set(session: Session) -> Workers:
+    frameworks: dict[str, Framework] = {"reference": session.problem.framework, **_frameworks(session)}
+    started = _start(session, frameworks)
     return Workers(started["kernel"], started["reference"], started.get("incumbent"))
 
 
-def _greet(session: Session, workers: Workers) -> None:
-    """Wait until the workers are up, before any of them holds foreign code.
+def _greet(session: Session, runners: Sequence[Runner]) -> None:
+    """Wait until workers are up, before any of them holds foreign code.
 
     Raises:
         InfraError: one does not start: this host, or `limits.memoryMb`, is at fault.
     """
-    for runner in workers.present:
+    for runner in runners:
         try:
             session.isolation = runner.greet()
         except KernelFailure as failure:
             raise InfraError(f"a worker did not start: {failure.message}\n{failure.detail}".strip()) from None
 
 
-def _load_reference(session: Session, workers: Workers) -> None:
-    """Load the problem, learn its sizes, and make room for them in every worker.
+def _load_reference(session: Session, reference: Runner) -> None:
+    """Load the problem and, the first time, learn its sizes.
 
     Raises:
         ProblemFault: the reference fails.
-        InfraError: a worker cannot hold so much.
         InputError, DtypeError: the problem cannot be held in memory.
     """
+    reference.allowance_s += len(session.records) * session.settings["limits"]["workloadMs"] / 1_000
     try:
-        session.problem.load_reference(workers.reference)
-        layouts = session.problem.layouts(workers.reference)
+        session.problem.load_reference(reference, session.rng("weights"))
+        if session.arena_bytes == 0:
+            layouts = session.problem.layouts(reference, session.rng("learn"))
+            for record, layout in zip(session.records, layouts, strict=True):
+                record.layout = layout
+            weights = session.problem.weights
+            session.arena_bytes = max(layout.nbytes for layout in [*layouts, *([weights] if weights else [])])
     except KernelFailure as failure:
         raise reference_failed(failure) from None
-    for record, layout in zip(session.records, layouts, strict=True):
-        record.layout = layout
-    nbytes = max(layout.nbytes for layout in layouts)
-    for runner in workers.present:
+
+
+def _fit(session: Session, runners: Sequence[Runner]) -> None:
+    """Make room for every workload.
+
+    Raises:
+        InfraError: a worker cannot hold so much.
+    """
+    for runner in runners:
         try:
-            runner.fit(nbytes)
+            runner.fit(session.arena_bytes)
         except KernelFailure as failure:
-            raise InfraError(f"no room for tensors of {nbytes:,} bytes: {failure.message}") from None
+            raise InfraError(f"no room for tensors of {session.arena_bytes:,} bytes: {failure.message}") from None
 
 
-def _built(session: Session, build: Build | None) -> Path | None:
-    """Wait for the candidate's build, if it has one, and keep what it said."""
-    if build is None:
-        return None
-    try:
-        return build.wait(session.total)
-    finally:
-        session.build_log, session.build_log_cut = build.log, build.log_cut
-        session.build_ms = build.build_ms
+def _load_kernels(session: Session, workers: Workers) -> list[Guard]:
+    """Load the kernels in a random order; return what is to be said of the candidate.
+
+    Raises:
+        KernelFailure: the candidate does not load.
+    """
+    kernels = _kernels(session)
+    said: list[Guard] = []
+    for role in session.shuffle.permutation(list(kernels)).tolist():
+        library = session.libraries.get(role)
+        if role == "kernel":
+            said = session.problem.load_kernel(workers.kernel, kernels[role], library)
+        elif workers.incumbent is not None:
+            try:
+                session.problem.load_kernel(workers.incumbent, kernels[role], library)
+            except KernelFailure as failure:
+                drop_incumbent(session, workers, failure)
+    return said
 
 
-def _load_incumbent(session: Session, workers: Workers, kernel: Kernel, build: Build | None) -> None:
-    if workers.incumbent is None:
-        return
-    try:
-        library = build.wait(session.total) if build else None
-        session.problem.load_kernel(workers.incumbent, kernel, library)
-    except KernelFailure as failure:
-        drop_incumbent(session, workers, failure)
+def _keep_libraries(session: Session, workers: Workers, builds: dict[str, Build | None]) -> None:
+    """Wait for the builds and keep what the candidate's said.
+
+    Raises:
+        KernelFailure: the candidate does not build.
+    """
+    for role, build in builds.items():
+        if build is None:
+            continue
+        try:
+            session.libraries[role] = build.wait(session.total)
+        except KernelFailure as failure:
+            if role == "kernel":
+                raise
+            drop_incumbent(session, workers, failure)
+        finally:
+            if role == "kernel":
+                session.build_log, session.build_log_cut = build.log, build.log_cut
+                session.build_ms = build.build_ms
 
 
 def prepare(session: Session) -> Workers:
@@ -135,17 +183,49 @@ def prepare(session: Session) -> Workers:
         KernelFailure: the candidate does not build or load.
         InfraError: the reference does not load, or this host lacks a compiler or torch.
     """
-    incumbent = session.request["incumbent"] if session.settings["mode"] == "benchmark" else None
-    workers = _start_workers(session, incumbent)
-    build = _start_build(session, session.request["kernel"])
-    incumbent_build = _start_build(session, incumbent)
-    _greet(session, workers)
-    _load_reference(session, workers)
-    library = _built(session, build)
-    incumbent_first = session.shuffle.random() < 0.5  # as unpredictable as the order of the processes
-    if incumbent and incumbent_first:
-        _load_incumbent(session, workers, incumbent, incumbent_build)
-    session.guards += session.problem.load_kernel(workers.kernel, session.request["kernel"], library)
-    if incumbent and not incumbent_first:
-        _load_incumbent(session, workers, incumbent, incumbent_build)
+    workers = _start_set(session)
+    builds = {role: _start_build(session, kernel) for role, kernel in _kernels(session).items()}
+    _greet(session, workers.present)
+    _load_reference(session, workers.reference)
+    _fit(session, workers.present)
+    _keep_libraries(session, workers, builds)
+    session.guards += _load_kernels(session, workers)
+    if workers.kernel.framework == "triton":
+        evidence = "Triton was interpreted on the CPU: these times say nothing of a GPU"
+        session.guards.append(Guard("K04", "info", evidence))
     return workers
+
+
+def more_sets(session: Session, number: int) -> list[Workers]:
+    """Start and load further sets of workers, of kernels that `prepare` has built.
+
+    Raises:
+        KernelFailure, InfraError: as `prepare`.
+    """
+    sets = [_start_set(session) for _ in range(number)]
+    for workers in sets:
+        _greet(session, workers.present)
+        _load_reference(session, workers.reference)
+        _fit(session, workers.present)
+        _load_kernels(session, workers)
+    return sets
+
+
+def serve(session: Session, workers: Workers, workload: int) -> None:
+    """Make a set ready for a workload: with `isolateWorkloads` kernels that have served another begin anew.
+
+    Raises:
+        KernelFailure, InfraError: as `prepare`.
+    """
+    if session.incumbent is None:
+        workers.incumbent = None
+    if session.settings["isolateWorkloads"] and workers.served not in (None, workload):
+        for runner in (workers.kernel, workers.incumbent):
+            if runner is not None:
+                runner.retire()
+        started = _start(session, _frameworks(session))
+        workers.kernel, workers.incumbent = started["kernel"], started.get("incumbent")
+        _greet(session, list(started.values()))
+        _fit(session, list(started.values()))
+        _load_kernels(session, workers)
+    workers.served = workload

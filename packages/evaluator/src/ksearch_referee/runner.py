@@ -46,8 +46,8 @@ _WAKE_CPU_NS = 20_000  # what a thread needs to wake up and fall asleep again
 _MOST_SPREAD = 4  # threads a CPU
 _FLUSH_TIMEOUT_S = 1.0
 _MIN_START_S = 20.0
-Framework = Literal["numpy", "torch"]
-"""Whose tensors a worker's Python code works with."""
+Framework = Literal["numpy", "torch", "triton"]
+"""Whose tensors a worker's Python code works with; `triton` is torch, with Triton's kernels interpreted."""
 
 _ERROR_KEYS = ("type", "message", "traceback")
 
@@ -66,9 +66,10 @@ class Answer:
     early_cpu_ns: int
 
 
-def worker_environment(folder: Path) -> dict[str, str]:
-    """Return all that a worker gets for an environment, the same for the kernel, the reference and the incumbent."""
+def worker_environment(folder: Path, framework: Framework) -> dict[str, str]:
+    """Return all that a worker gets for an environment, whosever kernel it holds."""
     return {
+        **({"TRITON_INTERPRET": "1"} if framework == "triton" else {}),
         "HOME": str(folder),
         "TMPDIR": str(folder),
         "LC_ALL": "C.UTF-8",
@@ -158,7 +159,7 @@ class Runner:
         with theirs, (self.folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
-                env=worker_environment(work),
+                env=worker_environment(work, self.framework),
                 cwd=work,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -245,15 +246,17 @@ class Runner:
         ceiling = address_space if final else resource.prlimit(self.pid, resource.RLIMIT_AS)[1]
         resource.prlimit(self.pid, resource.RLIMIT_AS, (address_space, ceiling))
 
-    def read(self, address: int, nbytes: int) -> NDArray[np.uint8]:
+    def read(self, address: int, nbytes: int, *, believed: bool = False) -> NDArray[np.uint8]:
         """Copy bytes out of the memory of the stopped worker, wherever they lie.
+
+        Of one that is believed they may be anybody's: a problem's weights may be mapped from a file.
 
         Raises:
             KernelFailure: not all of it can be read (`runtime_error`), or it is not the worker's own (`rejected`).
         """
         try:
             with _watchdog().over(self.pid, _READ_TIMEOUT_S):
-                if is_shared(self.pid, address, nbytes):
+                if not believed and is_shared(self.pid, address, nbytes):
                     raise rejected("X10", f"the {self.role} returned memory that is shared or belongs to a file")
                 return read_memory(self.pid, address, nbytes)
         except OSError as error:
@@ -270,15 +273,22 @@ class Runner:
         """Ids of the threads of the worker process."""
         return [int(name) for name in os.listdir(f"/proc/{self.pid}/task")]  # noqa: PTH208 - before a call
 
-    def log(self) -> tuple[str, bool]:
-        """Return what the worker printed, cut to `limits.logBytes`, and whether something was cut."""
+    def log(self) -> bytes:
+        """Return what the worker printed, at most one byte more than `limits.logBytes`."""
+        self._flush_log()
+        with (self.folder / "log").open("rb") as log:
+            return log.read(self._log_bytes + 1)
+
+    def _flush_log(self) -> None:
         if self._exit is None:
             self.allowance_s = _FLUSH_TIMEOUT_S
             with contextlib.suppress(KernelFailure, TimeUp):
                 self.exchange("flush-logs")
-        with (self.folder / "log").open("rb") as log:
-            text = log.read(self._log_bytes + 1)
-        return text[: self._log_bytes].decode("utf-8", "replace"), len(text) > self._log_bytes
+
+    def retire(self) -> None:
+        """End the worker before its judgement ends; its log stays."""
+        self._flush_log()
+        self.close()
 
     def close(self) -> None:
         """Kill the worker and all that it started. Idempotent."""
@@ -352,7 +362,9 @@ class Runner:
         ended_alone = bool(select.select([self._pidfd], [], [], _EXIT_GRACE_S)[0])
         self.close()
         what = self._exit if ended_alone else "closed its channel to the referee"
-        return KernelFailure("runtime_error", f"the process of the {self.role} {what}", self.log()[0][-2_000:])
+        return KernelFailure(
+            "runtime_error", f"the process of the {self.role} {what}", self.log()[-2_000:].decode("utf-8", "replace")
+        )
 
     def forged(self, evidence: str) -> KernelFailure:
         """Kill the worker; return the failure of a kernel that wrote to the referee's channel itself."""

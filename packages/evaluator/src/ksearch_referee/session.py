@@ -1,9 +1,12 @@
 """The state of one judgement: what is fixed at its start, what the phases find out, and what must be cleaned up."""
 
 import secrets
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -12,7 +15,7 @@ from ksearch_referee.budget import Budget
 from ksearch_referee.caches import CacheFlush
 from ksearch_referee.compare import Comparison
 from ksearch_referee.environment import cache_folder
-from ksearch_referee.failures import Guard
+from ksearch_referee.failures import Guard, KernelFailure
 from ksearch_referee.formats import Case, format_of
 from ksearch_referee.layout import Layout
 from ksearch_referee.locks import TimingSlot
@@ -21,7 +24,9 @@ from ksearch_referee.toolchain import Toolchain
 from ksearch_referee.wire import Request
 
 Phase = Literal["static", "build", "smoke", "correctness", "timing", "postcheck", "done"]
-Purpose = Literal["smoke", "correctness", "warmup", "timing", "postcheck", "poison", "bootstrap", "order"]
+Purpose = Literal[
+    "smoke", "correctness", "warmup", "timing", "postcheck", "poison", "bootstrap", "order", "weights", "learn"
+]
 
 _PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
@@ -68,7 +73,10 @@ class Session:
         self.build_log_cut = False
         self.build_ms = 0
         self.device_ns = 0
-        self.kernel: Runner | None = None
+        self.incumbent = request["incumbent"] if self.settings["mode"] == "benchmark" else None
+        self.kernels: list[Runner] = []
+        self.libraries: dict[str, Path] = {}
+        self.arena_bytes = 0
         self.cleanup = ExitStack()
 
     @cached_property
@@ -90,7 +98,30 @@ class Session:
         """Start a worker, which ends with this judgement at the latest."""
         runner = Runner(role, framework, self.settings["limits"], self.total)
         self.cleanup.callback(runner.remove)
+        if role == "kernel":
+            self.kernels.append(runner)
         return runner
+
+    @cached_property
+    def pool(self) -> ThreadPoolExecutor:
+        """Threads that check workloads at once. They live as long as the judgement: a worker dies with its thread."""
+        return self.cleanup.enter_context(ThreadPoolExecutor(self.settings["parallelWorkloads"]))
+
+    def pick(self, failures: Sequence[KernelFailure]) -> KernelFailure:
+        """Return the failure that the feedback tells first, of several in the order of their workloads."""
+        place = int(self.shuffle.integers(len(failures))) if self.settings["feedbackOrder"] == "random" else 0
+        return failures[place]
+
+    @property
+    def kernel_used_s(self) -> float:
+        """Seconds that the kernel's workers ran."""
+        return sum(runner.used_s for runner in self.kernels)
+
+    def kernel_log(self) -> tuple[str, bool]:
+        """Return what the kernel's workers printed, cut to `limits.logBytes`, and whether something was cut."""
+        limit = self.settings["limits"]["logBytes"]
+        text = b"".join(runner.log() for runner in self.kernels)
+        return text[:limit].decode("utf-8", "replace"), len(text) > limit
 
     def usage(self) -> dict[str, int]:
         """Return the `usage` object of the result; `deviceMs` is what the kernel's own timed calls took."""

@@ -8,7 +8,7 @@ from ksearch_referee.caches import CacheFlush
 from ksearch_referee.calls import Call, Values, call, idle_call
 from ksearch_referee.checking import check_incumbent, draw_inputs, incumbent_call, note, reference_call
 from ksearch_referee.failures import Guard, KernelFailure
-from ksearch_referee.preparation import Workers, drop_incumbent, reference_failed
+from ksearch_referee.preparation import Workers, drop_incumbent, reference_failed, serve
 from ksearch_referee.session import Purpose, Record, Session, Times
 
 _ORDERS = tuple(permutations(("incumbent", "kernel", "reference", "idle")))
@@ -167,6 +167,7 @@ def time_workload(session: Session, workers: Workers, record: Record) -> None:
     with session.slot.exclusive() as waited_s:
         session.total.exclude(waited_s)
         try:
+            serve(session, workers, record.index)
             rounds = _best_take(session, workers, record)
             record.times = _times(session, workers, rounds, record.case.id)
         except KernelFailure as failure:

@@ -2,6 +2,8 @@
 
 from ksearch_referee.formats.flashinfer import FlashInfer
 from ksearch_referee.formats.format import Case, Format
+from ksearch_referee.formats.gpumode import GpuMode
+from ksearch_referee.formats.kernelbench import KernelBench
 from ksearch_referee.wire import CorrectnessSettings, Problem
 
 __all__ = ["Case", "Format", "format_of"]
@@ -11,4 +13,6 @@ def format_of(problem: Problem, correctness: CorrectnessSettings) -> Format:
     """Return a problem as what the driver judges by these tolerances."""
     if problem["format"] == "flashinfer":
         return FlashInfer(problem, correctness)
-    raise NotImplementedError
+    if problem["format"] == "gpumode":
+        return GpuMode(problem, correctness)
+    return KernelBench(problem, correctness)

@@ -22,6 +22,7 @@ class FlashInfer:
     """One definition and its workloads."""
 
     beginnings = frozenset({("cpp", "c-abi"), ("python", "python"), ("triton", "python")})
+    weights: Layout | None = None
 
     def __init__(self, problem: FlashInferProblem, correctness: CorrectnessSettings) -> None:
         self._definition = problem["definition"]
@@ -43,14 +44,15 @@ class FlashInfer:
         outputs = list(self._definition["outputs"]) if kernel["destinationPassing"] else []
         return f"def {symbol}({', '.join([*self._definition['inputs'], *outputs])}):"
 
-    def load_reference(self, reference: Runner) -> None:
+    def load_reference(self, reference: Runner, rng: np.random.Generator) -> None:
         """Load the definition's reference."""
+        del rng
         file = SourceFile(path="reference.py", content=self._definition["reference"])
         load_problem(reference, [file], binding="python", file=file["path"], symbol="run", destinationPassing=False)
 
-    def layouts(self, reference: Runner) -> list[Layout]:
+    def layouts(self, reference: Runner, rng: np.random.Generator) -> list[Layout]:
         """Return what the definition says of every workload."""
-        del reference
+        del reference, rng
         return [layout_of(self._definition, workload) for workload in self._workloads]
 
     def load_kernel(self, runner: Runner, kernel: Kernel, library: Path | None) -> list[Guard]:
@@ -59,7 +61,7 @@ class FlashInfer:
             scalars = [spec["dtype"] for spec in self._definition["inputs"].values() if spec["shape"] is None]
             load_library(runner, kernel, library, scalars, self.declaration(kernel))
         else:
-            load_module(runner, kernel, library, binding="python", destinationPassing=kernel["destinationPassing"])
+            load_module(runner, kernel, library, binding="python", destination_passing=kernel["destinationPassing"])
         return []
 
     def inputs(self, reference: Runner, case: int, rng: np.random.Generator) -> Values:

@@ -14,6 +14,9 @@ from ksearch_referee.layout import Layout
 from ksearch_referee.runner import Framework, Runner
 from ksearch_referee.wire import Kernel
 
+PYTHON_BEGINNINGS = frozenset({("cpp", "python"), ("python", "python"), ("triton", "python")})
+"""How a kernel begins whose arguments are not declared: in Python, which may call what was built beside it."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -27,12 +30,14 @@ class Case:
 class Format(Protocol):
     """One problem. The reference's worker is believed; it runs the problem's code, and no kernel's.
 
-    `beginnings` are the (language, binding) pairs in which a kernel for a CPU may be written.
+    `beginnings` are the (language, binding) pairs in which a kernel for a CPU may be written. `weights`, known after
+    `layouts`, is what a kernel gets when it is loaded.
     """
 
     name: str
     cases: Sequence[Case]
     beginnings: frozenset[tuple[str, str]]
+    weights: Layout | None
 
     @property
     def framework(self) -> Framework:
@@ -47,20 +52,20 @@ class Format(Protocol):
         """Return how the entry point of a kernel that begins as this one has to be declared."""
         ...
 
-    def load_reference(self, reference: Runner) -> None:
-        """Load the problem's code.
+    def load_reference(self, reference: Runner, rng: np.random.Generator) -> None:
+        """Load the problem's code; the same `rng` gives the same weights, where it has any.
 
         Raises:
             KernelFailure: it does not load.
         """
         ...
 
-    def layouts(self, reference: Runner) -> list[Layout]:
+    def layouts(self, reference: Runner, rng: np.random.Generator) -> list[Layout]:
         """Return the memory of every case, in order; `reference` is loaded and may be asked.
 
         Raises:
             KernelFailure: the reference fails.
-            InputError, DtypeError: the problem cannot be held in memory.
+            InputError, DtypeError, ProblemFault: the problem cannot be held in memory.
         """
         ...
 

@@ -74,6 +74,18 @@ class Worker:
     def _tensor_of(self, slot: Slot) -> np.ndarray:
         return slot.over(self._bytes_of(slot))
 
+    def _arguments(self, frame: Frame) -> Arguments:
+        outputs = [_slot(entry) for entry in frame.get("outputs", ())]
+        return Arguments(
+            inputs=[e["value"] if "value" in e else self._tensor_of(_slot(e)) for e in frame.get("inputs", ())],
+            arguments=frame.get("arguments", {"list": []}),
+            outputs=[slot.name for slot in outputs],
+            results=frame.get("results"),
+            buffers=[self._tensor_of(slot) for slot in outputs],
+            axes=frame.get("axes", ()),
+            changeable=frame.get("changeable", ()),
+        )
+
     def load(self, frame: Frame) -> Frame:
         """Load the kernel. From here on this process is not trusted."""
         self._binding = _load_binding(frame)
@@ -86,22 +98,20 @@ class Worker:
         if self._binding is None:
             raise RuntimeError("nothing is loaded")
         self._call = self._result = None
-        inputs = [entry["value"] if "value" in entry else _slot(entry) for entry in frame["inputs"]]
-        outputs = [_slot(entry) for entry in frame["outputs"]]
         if frame["idleNs"] is None:
-            call = Arguments(
-                inputs=[self._tensor_of(value) if isinstance(value, Slot) else value for value in inputs],
-                arguments=frame["arguments"],
-                outputs=[slot.name for slot in outputs],
-                results=frame["results"],
-                buffers=[self._tensor_of(slot) for slot in outputs],
-                axes=frame["axes"],
-            )
-            self._call = self._binding.prepare(call)
+            self._call = self._binding.prepare(self._arguments(frame))
         else:
-            tensors = [self._bytes_of(value) for value in [*inputs, *outputs] if isinstance(value, Slot)]
+            entries = [entry for entry in [*frame["inputs"], *frame["outputs"]] if "value" not in entry]
+            tensors = [self._bytes_of(_slot(entry)) for entry in entries]
             self._call = DestinationCall(partial(_idle, frame["idleNs"], tensors))
         return self.flush_logs(frame)
+
+    def ask(self, frame: Frame) -> Frame:
+        """Put the question `what` to the binding."""
+        if self._binding is None:
+            raise RuntimeError("nothing is loaded")
+        self._call = self._result = None
+        return self._binding.answers[frame["what"]](self._arguments(frame), frame)
 
     def go(self, _frame: Frame, clock: Callable[[], int] = time.perf_counter_ns) -> Frame:
         """Call the kernel once between two readings of a clock that was bound before the kernel was loaded."""
@@ -153,6 +163,7 @@ def main() -> None:
         "prepare": worker.prepare,
         "go": worker.go,
         "collect": worker.collect,
+        "ask": worker.ask,
         "flush-logs": worker.flush_logs,
     }
     while True:

@@ -31,14 +31,27 @@ class Arrays(Protocol):
         """Return `{dtype, shape, order, address}` of a tensor without a fault."""
         ...
 
+    def dense(self, tensor: Any) -> Any:
+        """Return a tensor without a fault and of the same values: the same one if it can be."""
+        ...
+
+    def copy(self, tensor: Any) -> Any:
+        """Return a tensor of the same values in other memory."""
+        ...
+
+    def seed(self, seed: int) -> None:
+        """Set the framework's global source of random numbers."""
+        ...
+
     def span(self, tensor: Any) -> Span:
         """Return the memory of a tensor without a fault."""
         ...
 
 
 def arrays_of(framework: str) -> Arrays:
-    """Return the framework `numpy` or `torch`; only then is torch imported."""
-    return cast("Arrays", importlib.import_module(f"ksearch_referee.worker.{framework}_arrays"))
+    """Return a `runner.Framework`'s tensors; only where they are torch's is torch imported."""
+    name = "numpy_arrays" if framework == "numpy" else "torch_arrays"
+    return cast("Arrays", importlib.import_module(f"ksearch_referee.worker.{name}"))
 
 
 def overlaps(span: Span, others: Iterable[Span]) -> bool:

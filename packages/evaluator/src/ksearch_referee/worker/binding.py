@@ -1,6 +1,6 @@
 """What a binding is: the way from raw buffers to one call of a kernel, and from its results back to raw buffers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +16,8 @@ Collect = Callable[[Any], list[Frame]]
 class Arguments:
     """What one call is bound to: leaves and structures of a `Layout`, as arrays over the arena and plain values.
 
-    `buffers` are the outputs in the arena, for kernels that fill their destinations.
+    `buffers` are the outputs in the arena, for kernels that fill their destinations. `changeable` are the indices of
+    inputs that a kernel may write to and return.
     """
 
     inputs: Sequence[Any]
@@ -25,14 +26,15 @@ class Arguments:
     results: Structure | None
     buffers: Sequence[np.ndarray]
     axes: Sequence[int]
+    changeable: Sequence[int]
 
 
 class PreparedCall(Protocol):
     """One call with its arguments bound: nothing is left to convert inside the timed region.
 
-    `collect` keeps what the kernel returned alive and declares of each output `{dtype, shape, order, address}` or
-    `{fault, detail}`; the driver then reads the bytes where they lie. It is None where the kernel writes the outputs in
-    place, and what it returns is of no interest.
+    `collect` keeps what the kernel returned alive and declares of each output `{dtype, shape, order, address}`, with an
+    `input` if it is one that a kernel may change, or `{fault, detail}`; the driver then reads the bytes where they lie.
+    It is None where the kernel writes the outputs in place, and what it returns is of no interest.
     """
 
     invoke: Callable[[], Any]
@@ -52,8 +54,13 @@ class DestinationCall:
         self.invoke = invoke
 
 
+Answer = Callable[[Arguments, Frame], Frame]
+
+
 class Binding(Protocol):
-    """A loaded kernel."""
+    """A loaded kernel, or a problem's code. `answers` are to questions that only some can be asked, by name."""
+
+    answers: Mapping[str, Answer]
 
     def prepare(self, call: Arguments) -> PreparedCall:
         """Bind one call."""

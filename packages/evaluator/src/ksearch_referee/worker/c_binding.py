@@ -1,7 +1,7 @@
 """Binding `c-abi`: an `extern "C"` function called through ctypes with ready-made C values (see `c_prototype`)."""
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ksearch_referee.dtypes import numpy_dtype
 from ksearch_referee.frames import Frame
-from ksearch_referee.worker.binding import Arguments, DestinationCall
+from ksearch_referee.worker.binding import Answer, Arguments, DestinationCall
 
 _BITS = {1: np.uint8, 2: np.uint16}
 _C_SCALARS: dict[str, Callable[[Any], Any]] = {
@@ -32,6 +32,8 @@ def _c_scalar(value: float, name: str) -> Any:
 
 
 class _CKernel:
+    answers: Mapping[str, Answer] = {}
+
     def __init__(self, function: Callable[..., Any], scalar_dtypes: Sequence[str]) -> None:
         self._function = function
         self._scalar_dtypes = scalar_dtypes

@@ -40,6 +40,21 @@ def facts(tensor: np.ndarray) -> Frame:
     return {"dtype": name, "shape": shape, "order": order, "address": tensor.ctypes.data}
 
 
+def dense(tensor: Any) -> np.ndarray:
+    """Return the array itself, or one in row-major order."""
+    return tensor if fault(tensor) is None else np.array(tensor, order="C", subok=False)
+
+
+def copy(tensor: np.ndarray) -> np.ndarray:
+    """Return the array in other memory."""
+    return tensor.copy()
+
+
+def seed(seed: int) -> None:
+    """Do nothing: whoever asks sets numpy's source anyway."""
+    del seed
+
+
 def span(tensor: np.ndarray) -> Span:
     """Return the memory of an array that lies densely."""
     return tensor.ctypes.data, tensor.ctypes.data + tensor.nbytes

@@ -7,7 +7,7 @@ memory of its own.
 
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -17,8 +17,8 @@ import numpy as np
 
 from ksearch_referee import trees
 from ksearch_referee.frames import Frame
-from ksearch_referee.worker.arrays import Arrays, arrays_of, overlaps
-from ksearch_referee.worker.binding import Arguments, DestinationCall, PreparedCall
+from ksearch_referee.worker.arrays import Arrays, Span, arrays_of, overlaps
+from ksearch_referee.worker.binding import Answer, Arguments, DestinationCall, PreparedCall
 
 
 def by_name(result: Any, names: Sequence[str]) -> list[Any]:
@@ -44,33 +44,43 @@ class _PythonCall:
         self.invoke: Callable[[], Any] = partial(kernel.function, *arguments)
         self._kernel = kernel
         self._call = call
-        self._inputs = [kernel.arrays.span(value) for value in inputs if kernel.arrays.is_tensor(value)]
+        arrays = kernel.arrays
+        self._inputs = {index: arrays.span(value) for index, value in enumerate(inputs) if arrays.is_tensor(value)}
 
     def _facts(self, value: Any) -> Frame:
-        arrays, kernel = self._kernel.arrays, self._kernel
+        """Say what an output is and where it lies, or which changeable `input` it is."""
+        arrays, call = self._kernel.arrays, self._call
         fault = arrays.fault(value)
         if fault is not None:
             return fault
-        if overlaps(arrays.span(value), self._inputs):
+        span = arrays.span(value)
+        within = next((index for index in call.changeable if span == self._inputs.get(index)), None)
+        if within is not None:
+            return {**arrays.facts(value), "input": within}
+        if overlaps(span, self._inputs.values()):
             return {"fault": "alias", "detail": "shares memory with an input"}
-        if overlaps(arrays.span(value), map(arrays.span, kernel.earlier)):
+        if overlaps(span, map(arrays.span, self._kernel.earlier)):
             return {"fault": "alias", "detail": "shares memory with a result of the call before"}
         return arrays.facts(value)
 
     def collect(self, result: Any) -> list[Frame]:
         """Declare what each output is and where it lies."""
-        call, arrays = self._call, self._kernel.arrays
+        call, kernel = self._call, self._kernel
         if call.results is None:
             values = by_name(result, call.outputs)
         else:
             values = trees.flatten(result, call.results, "what the kernel returned")
+        taken = [span for index, span in self._inputs.items() if index not in call.changeable]
+        values = [kernel.handed_over(value, taken) for value in values]
         declared = [self._facts(value) for value in values]
-        self._kernel.earlier = [value for value in values if arrays.fault(value) is None]
+        kernel.earlier = [v for v, facts in zip(values, declared, strict=True) if not facts.keys() & {"fault", "input"}]
         return declared
 
 
 class PythonKernel:
     """`earlier` keeps the last results alive, so that memory shared with them is a reused buffer for certain."""
+
+    answers: Mapping[str, Answer] = {}
 
     def __init__(self, function: Callable[..., Any], arrays: Arrays, *, destination_passing: bool) -> None:
         self.function = function
@@ -78,16 +88,22 @@ class PythonKernel:
         self.earlier: list[Any] = []
         self._destination_passing = destination_passing
 
-    def _wrapped(self, value: Any) -> Any:
+    def wrapped(self, value: Any) -> Any:
+        """Return a tensor over the memory of an array; a plain value as it is."""
         return self.arrays.wrap(cast("np.ndarray", value)) if isinstance(value, np.ndarray) else value
+
+    def handed_over(self, value: Any, taken: Sequence[Span]) -> Any:
+        """Return an output as it is collected; `taken` is memory that it may not share."""
+        del taken
+        return value
 
     def prepare(self, call: Arguments) -> PreparedCall:
         """Bind one call; a Python kernel reads the axes from shapes."""
-        inputs = [self._wrapped(value) for value in call.inputs]
+        inputs = [self.wrapped(value) for value in call.inputs]
         if not self._destination_passing:
             return _PythonCall(self, call, inputs)
         arguments: list[Any] = trees.build(call.arguments, inputs)
-        return DestinationCall(partial(self.function, *arguments, *map(self._wrapped, call.buffers)))
+        return DestinationCall(partial(self.function, *arguments, *map(self.wrapped, call.buffers)))
 
 
 def load_module(root: Path, file: str, name: str) -> ModuleType:

@@ -48,6 +48,24 @@ def facts(tensor: Any) -> Frame:
     return {"dtype": name, "shape": list(tensor.shape), "order": order, "address": tensor.data_ptr()}
 
 
+def dense(tensor: Any) -> Any:
+    """Return the tensor itself, or one in row-major order; never a class derived from `torch.Tensor`."""
+    plain = tensor.detach().as_subclass(torch.Tensor)
+    if plain.layout != torch.strided or plain.device.type != "cpu":
+        plain = plain.to_dense().cpu()
+    return plain if fault(plain) is None else plain.contiguous()
+
+
+def copy(tensor: Any) -> Any:
+    """Return the tensor in other memory."""
+    return tensor.clone()
+
+
+def seed(seed: int) -> None:
+    """Set torch's global generators."""
+    torch.manual_seed(seed)
+
+
 def span(tensor: Any) -> Span:
     """Return the memory of a tensor that lies densely."""
     start: int = tensor.data_ptr()
