@@ -57,7 +57,7 @@ def problem(source: str = PROBLEM, precision: str = "fp32", level: int = 2) -> d
 
 
 def request(kernel: dict[str, Any], mode: str = "test", asked: dict[str, Any] | None = None) -> dict[str, Any]:
-    made = copy.deepcopy(
+    made: Any = copy.deepcopy(
         {
             "schema": "ksearch.request/1",
             "requestId": "test",

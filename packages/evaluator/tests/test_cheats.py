@@ -10,11 +10,11 @@ import pytest
 from affine import CPP, PYTHON, cpp, python, request
 
 from ksearch_referee.calls import call
-from ksearch_referee.checking import draw_inputs
 from ksearch_referee.contract import parse_request
 from ksearch_referee.driver import judge
+from ksearch_referee.judgement import Judgement
 from ksearch_referee.preparation import prepare
-from ksearch_referee.session import Session
+from ksearch_referee.reference import draw_inputs
 
 CALL = """
 def call(name, *arguments):
@@ -503,12 +503,12 @@ extern "C" void affine(const float* x, float scale, float* y, int64_t n) {
 def test_x16_a_worker_that_wakes_though_it_was_stopped() -> None:
     busy = python("import threading\n" + body("threading.Thread(target=lambda: [None for _ in iter(int, 1)]).start()"))
     asked = parse_request(request(busy))
-    session = Session(asked)
+    session = Judgement(asked)
     with session.cleanup:
         workers = prepare(session)
         runner, record = workers.kernel, session.records[0]
         for wake in (False, True):
-            values = draw_inputs(session, workers, record, "smoke", 0)
+            values = draw_inputs(session, workers.reference, record, "smoke", 0)
             call(runner, record.layout, values, session.rng("poison"))
             if wake:
                 os.kill(runner.pid, signal.SIGCONT)

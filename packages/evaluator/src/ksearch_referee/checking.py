@@ -10,22 +10,10 @@ from ksearch_referee.caches import CacheFlush
 from ksearch_referee.calls import Call, Values, call
 from ksearch_referee.compare import Comparison
 from ksearch_referee.failures import KernelFailure
-from ksearch_referee.preparation import Workers, drop_incumbent, reference_failed, serve
-from ksearch_referee.session import Purpose, Record, Session
-
-
-def reference_call(
-    workers: Workers, record: Record, values: Values, rng: np.random.Generator, flush: CacheFlush | None = None
-) -> Call:
-    """Call the reference.
-
-    Raises:
-        InfraError: it fails; the problem's fault.
-    """
-    try:
-        return call(workers.reference, record.layout, values, rng, flush)
-    except KernelFailure as failure:
-        raise reference_failed(failure) from None
+from ksearch_referee.judgement import Judgement
+from ksearch_referee.preparation import Workers, drop_incumbent, serve
+from ksearch_referee.reference import compare, draw_inputs, reference_call
+from ksearch_referee.session import Purpose, Record
 
 
 def wrong_numbers(record: Record, comparison: Comparison) -> KernelFailure:
@@ -41,41 +29,20 @@ def wrong_numbers(record: Record, comparison: Comparison) -> KernelFailure:
     return KernelFailure("incorrect_numerical", message)
 
 
-def draw_inputs(session: Session, workers: Workers, record: Record, purpose: Purpose, trial: int) -> Values:
-    """Draw the inputs of one call.
-
-    Raises:
-        InfraError: none can be made; the problem's fault.
-    """
-    try:
-        return session.problem.inputs(workers.reference, record.index, session.rng(purpose, record.index, trial))
-    except KernelFailure as failure:
-        raise reference_failed(failure) from None
-
-
-def _compare(
-    session: Session, workers: Workers, record: Record, values: Values, outputs: Call, expected: Call
-) -> Comparison:
-    try:
-        return session.problem.compare(workers.reference, record.layout, values, outputs.outputs, expected.outputs)
-    except KernelFailure as failure:
-        raise reference_failed(failure) from None
-
-
-def note(session: Session, workers: Workers, record: Record, values: Values, outputs: Call, expected: Call) -> None:
+def note(session: Judgement, workers: Workers, record: Record, values: Values, outputs: Call, expected: Call) -> None:
     """Compare one call with the reference and remember the worst.
 
     Raises:
         KernelFailure: `incorrect_numerical`.
     """
-    comparison = _compare(session, workers, record, values, outputs, expected)
+    comparison = compare(session, workers.reference, record, values, outputs.outputs, expected.outputs)
     record.comparison = comparison.merge(record.comparison) if record.comparison else comparison
     if not comparison.correct:
         raise wrong_numbers(record, comparison)
 
 
 def incumbent_call(
-    session: Session,
+    session: Judgement,
     workers: Workers,
     record: Record,
     values: Values,
@@ -93,19 +60,19 @@ def incumbent_call(
 
 
 def check_incumbent(
-    session: Session, workers: Workers, record: Record, values: Values, outputs: Call, expected: Call
+    session: Judgement, workers: Workers, record: Record, values: Values, outputs: Call, expected: Call
 ) -> None:
     """Compare a call of the incumbent with the reference: one that goes wrong drops out."""
-    comparison = _compare(session, workers, record, values, outputs, expected)
+    comparison = compare(session, workers.reference, record, values, outputs.outputs, expected.outputs)
     if not comparison.correct:
         drop_incumbent(session, workers, wrong_numbers(record, comparison))
 
 
-def _trial(session: Session, workers: Workers, record: Record, purpose: Purpose, trial: int) -> None:
+def _trial(session: Judgement, workers: Workers, record: Record, purpose: Purpose, trial: int) -> None:
     """Call every kernel on the same inputs: the incumbent too, or its first call would tell it what it is."""
-    values = draw_inputs(session, workers, record, purpose, trial)
+    values = draw_inputs(session, workers.reference, record, purpose, trial)
     rng = session.rng("poison", record.index, trial)
-    expected = reference_call(workers, record, values, rng)
+    expected = reference_call(workers.reference, record, values, rng)
     record.trials += 1
     incumbent_first = session.shuffle.random() < 0.5  # or its turn would tell a kernel which of the two it is
     old = incumbent_call(session, workers, record, values, rng) if incumbent_first else None
@@ -117,7 +84,7 @@ def _trial(session: Session, workers: Workers, record: Record, purpose: Purpose,
     note(session, workers, record, values, made, expected)
 
 
-def _check_workload(session: Session, workers: Workers, record: Record, purpose: Purpose, trials: int) -> None:
+def _check_workload(session: Judgement, workers: Workers, record: Record, purpose: Purpose, trials: int) -> None:
     """Check one workload on `trials` input sets.
 
     Raises:
@@ -136,7 +103,9 @@ def _check_workload(session: Session, workers: Workers, record: Record, purpose:
     record.status = "passed"
 
 
-def check(session: Session, sets: Sequence[Workers], records: Sequence[Record], purpose: Purpose, trials: int) -> None:
+def check(
+    session: Judgement, sets: Sequence[Workers], records: Sequence[Record], purpose: Purpose, trials: int
+) -> None:
     """Check workloads, as many at once as there are sets of workers.
 
     Wrong numbers let the other workloads run; anything else ends it.

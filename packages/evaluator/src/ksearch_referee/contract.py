@@ -15,7 +15,14 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match  # pyright: ignore[reportUnknownVariableType]
 
 from ksearch_referee.formats import format_of
-from ksearch_referee.wire import FlashInferProblem, GpuModeProblem, KernelBenchProblem, Problem, Request
+from ksearch_referee.wire import (
+    ExaminationRequest,
+    FlashInferProblem,
+    GpuModeProblem,
+    KernelBenchProblem,
+    Problem,
+    Request,
+)
 
 _RUN = re.compile(r"^\s*def\s+run\s*\(", re.MULTILINE)
 
@@ -135,19 +142,33 @@ def _faults(request: Request) -> Iterator[tuple[str, str]]:
                 yield "the content is not valid Unicode", f"$.{role}.files[{index}].content"
 
 
+def _refuse(fault: tuple[str, str] | None) -> None:
+    if fault is not None:
+        raise RequestInvalid(*fault)
+
+
 def parse_request(value: object) -> Request:
     """Check a decoded JSON value against the request contract.
 
     Raises:
         RequestInvalid: the first fault found.
     """
-    error = _first_error("request", value)
-    if error is None:
-        request = cast("Request", value)
-        error = next(_faults(request), None)
-        if error is None:
-            return request
-    raise RequestInvalid(*error)
+    _refuse(_first_error("request", value))
+    request = cast("Request", value)
+    _refuse(next(_faults(request), None))
+    return request
+
+
+def parse_examination_request(value: object) -> ExaminationRequest:
+    """Check a decoded JSON value against the contract of a request to examine a problem.
+
+    Raises:
+        RequestInvalid: the first fault found.
+    """
+    _refuse(_first_error("examine", value))
+    request = cast("ExaminationRequest", value)
+    _refuse(next(_problem_faults(request["problem"]), None))
+    return request
 
 
 def check_result(result: dict[str, Any]) -> None:
@@ -156,6 +177,19 @@ def check_result(result: dict[str, Any]) -> None:
     Raises:
         AssertionError: it is not; a defect of the referee.
     """
-    error = _first_error("result", result)
+    _assert_valid("result", result)
+
+
+def check_examination(examination: dict[str, Any]) -> None:
+    """Check that an examination is what the contract promises.
+
+    Raises:
+        AssertionError: it is not; a defect of the referee.
+    """
+    _assert_valid("examined", examination)
+
+
+def _assert_valid(name: str, value: dict[str, Any]) -> None:
+    error = _first_error(name, value)
     if error is not None:
-        raise AssertionError(f"the referee wrote an invalid result at {error[1]}: {error[0]}")
+        raise AssertionError(f"the referee wrote an invalid answer at {error[1]}: {error[0]}")

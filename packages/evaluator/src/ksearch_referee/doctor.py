@@ -31,7 +31,7 @@ def _worker_measures() -> list[str]:
         runner.remove()
 
 
-def examine() -> dict[str, Any]:
+def diagnose() -> dict[str, Any]:
     """Return the doctor's report; `ok` is false exactly when `reasons` says what to do."""
     reasons: list[str] = []
     toolchain: Toolchain | None = None

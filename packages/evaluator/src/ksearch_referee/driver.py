@@ -8,13 +8,13 @@ from ksearch_referee import contract, report
 from ksearch_referee.checking import check
 from ksearch_referee.dtypes import DtypeError
 from ksearch_referee.failures import InfraError, InputError, KernelFailure, TimeUp
+from ksearch_referee.judgement import Judgement
 from ksearch_referee.preparation import Workers, more_sets, prepare
-from ksearch_referee.session import Session
 from ksearch_referee.static import check_device, check_kernel, check_profile
 from ksearch_referee.timing import time_workload
 
 
-def _check_all(session: Session, workers: Workers) -> None:
+def _check_all(session: Judgement, workers: Workers) -> None:
     """Check every workload, several at once where the settings ask for that.
 
     Raises:
@@ -27,7 +27,7 @@ def _check_all(session: Session, workers: Workers) -> None:
         runner.retire()
 
 
-def _correctness(session: Session) -> Workers:
+def _correctness(session: Judgement) -> Workers:
     """Run the phases that may share the host with other judges; return the workers, ready to be timed."""
     with session.slot.shared() as waited_s:
         session.total.exclude(waited_s)
@@ -41,8 +41,8 @@ def _correctness(session: Session) -> Workers:
     return workers
 
 
-def _phases(session: Session) -> None:
-    check_device(session.request["device"])
+def _phases(session: Judgement) -> None:
+    check_device(session.device)
     check_profile(session.settings["profile"])
     check_kernel(session.request["kernel"], session.problem)
     workers = _correctness(session)
@@ -59,7 +59,7 @@ def _phases(session: Session) -> None:
     session.phase = "done"
 
 
-def _time_up(session: Session) -> report.Failure:
+def _time_up(session: Judgement) -> report.Failure:
     """Return whose fault it is that `limits.totalMs` ran out: the kernel's, when it used half of it or more."""
     total_ms = session.settings["limits"]["totalMs"]
     kernel_s = session.kernel_used_s
@@ -71,7 +71,7 @@ def _time_up(session: Session) -> report.Failure:
     )
 
 
-def _ending(session: Session) -> report.Failure | None:
+def _ending(session: Judgement) -> report.Failure | None:
     """Run the phases; return what ended them early."""
     try:
         _phases(session)
@@ -99,7 +99,7 @@ def judge(request: object) -> dict[str, Any]:
     Raises:
         RequestInvalid: the request breaks the contract.
     """
-    session = Session(contract.parse_request(request))
+    session = Judgement(contract.parse_request(request))
     with session.cleanup:
         failure = _ending(session)
         result = report.result_of(session, failure)

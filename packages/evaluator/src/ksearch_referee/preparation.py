@@ -1,13 +1,13 @@
 """The build phase: compilers run while the workers start; then every kernel is loaded into a worker of its own."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ksearch_referee.build import Build
 from ksearch_referee.environment import cache_folder, require_torch, require_triton
-from ksearch_referee.failures import Guard, InfraError, KernelFailure, ProblemFault
+from ksearch_referee.failures import Guard, KernelFailure
+from ksearch_referee.judgement import Judgement
+from ksearch_referee.reference import fit, greet, load_reference, reference_failed
 from ksearch_referee.runner import Framework, Runner
-from ksearch_referee.session import Session
 from ksearch_referee.toolchain import find_toolchain
 from ksearch_referee.wire import Kernel
 
@@ -30,12 +30,7 @@ class Workers:
         return [runner for runner in (self.kernel, self.reference, self.incumbent) if runner is not None]
 
 
-def reference_failed(failure: KernelFailure) -> ProblemFault:
-    """Return the reference's failure as what it is: the problem's fault, not the kernel's."""
-    return ProblemFault(f"the problem's reference failed: {failure.message}\n{failure.detail}".strip())
-
-
-def drop_incumbent(session: Session, workers: Workers, failure: KernelFailure) -> None:
+def drop_incumbent(session: Judgement, workers: Workers, failure: KernelFailure) -> None:
     """Go on without the incumbent, in every set of workers, and say why."""
     workers.incumbent = None
     if session.incumbent is not None:
@@ -44,7 +39,7 @@ def drop_incumbent(session: Session, workers: Workers, failure: KernelFailure) -
         session.guards.append(Guard("K02", "warn", evidence[:1_000]))
 
 
-def _start_build(session: Session, kernel: Kernel) -> Build | None:
+def _start_build(session: Judgement, kernel: Kernel) -> Build | None:
     if kernel["language"] != "cpp":
         return None
     session.toolchain = find_toolchain()
@@ -53,12 +48,12 @@ def _start_build(session: Session, kernel: Kernel) -> Build | None:
     return build
 
 
-def _kernels(session: Session) -> dict[str, Kernel]:
+def _kernels(session: Judgement) -> dict[str, Kernel]:
     """Return the kernels by role; the incumbent only as long as there is one."""
     return {"kernel": session.request["kernel"], **({"incumbent": session.incumbent} if session.incumbent else {})}
 
 
-def _frameworks(session: Session) -> dict[str, Framework]:
+def _frameworks(session: Judgement) -> dict[str, Framework]:
     """Return whose tensors the kernels work with; one behind a C function needs none."""
 
     def framework(kernel: Kernel) -> Framework:
@@ -69,7 +64,7 @@ def _frameworks(session: Session) -> dict[str, Framework]:
     return {role: framework(kernel) for role, kernel in _kernels(session).items()}
 
 
-def _start(session: Session, frameworks: dict[str, Framework]) -> dict[str, Runner]:
+def _start(session: Judgement, frameworks: dict[str, Framework]) -> dict[str, Runner]:
     """Start workers in a random order: a process must not learn from its number whose kernel it holds.
 
     Raises:
@@ -83,59 +78,25 @@ def _start(session: Session, frameworks: dict[str, Framework]) -> dict[str, Runn
     return {role: session.start_worker(role, frameworks[role]) for role in roles}
 
 
-def _start_set(session: Session) -> Workers:
+def _start_set(session: Judgement) -> Workers:
     frameworks: dict[str, Framework] = {"reference": session.problem.framework, **_frameworks(session)}
     started = _start(session, frameworks)
     return Workers(started["kernel"], started["reference"], started.get("incumbent"))
 
 
-def _greet(session: Session, runners: Sequence[Runner]) -> None:
-    """Wait until workers are up, before any of them holds foreign code.
+def _load_reference(session: Judgement, reference: Runner) -> None:
+    """Load the problem.
 
     Raises:
-        InfraError: one does not start: this host, or `limits.memoryMb`, is at fault.
+        ProblemFault, InputError, DtypeError: see `load_reference`.
     """
-    for runner in runners:
-        try:
-            session.isolation = runner.greet()
-        except KernelFailure as failure:
-            raise InfraError(f"a worker did not start: {failure.message}\n{failure.detail}".strip()) from None
-
-
-def _load_reference(session: Session, reference: Runner) -> None:
-    """Load the problem and, the first time, learn its sizes.
-
-    Raises:
-        ProblemFault: the reference fails.
-        InputError, DtypeError: the problem cannot be held in memory.
-    """
-    reference.allowance_s += len(session.records) * session.settings["limits"]["workloadMs"] / 1_000
     try:
-        session.problem.load_reference(reference, session.rng("weights"))
-        if session.arena_bytes == 0:
-            layouts = session.problem.layouts(reference, session.rng("learn"))
-            for record, layout in zip(session.records, layouts, strict=True):
-                record.layout = layout
-            weights = session.problem.weights
-            session.arena_bytes = max(layout.nbytes for layout in [*layouts, *([weights] if weights else [])])
+        load_reference(session, reference)
     except KernelFailure as failure:
         raise reference_failed(failure) from None
 
 
-def _fit(session: Session, runners: Sequence[Runner]) -> None:
-    """Make room for every workload.
-
-    Raises:
-        InfraError: a worker cannot hold so much.
-    """
-    for runner in runners:
-        try:
-            runner.fit(session.arena_bytes)
-        except KernelFailure as failure:
-            raise InfraError(f"no room for tensors of {session.arena_bytes:,} bytes: {failure.message}") from None
-
-
-def _load_kernels(session: Session, workers: Workers) -> list[Guard]:
+def _load_kernels(session: Judgement, workers: Workers) -> list[Guard]:
     """Load the kernels in a random order; return what is to be said of the candidate.
 
     Raises:
@@ -155,7 +116,7 @@ def _load_kernels(session: Session, workers: Workers) -> list[Guard]:
     return said
 
 
-def _keep_libraries(session: Session, workers: Workers, builds: dict[str, Build | None]) -> None:
+def _keep_libraries(session: Judgement, workers: Workers, builds: dict[str, Build | None]) -> None:
     """Wait for the builds and keep what the candidate's said.
 
     Raises:
@@ -176,7 +137,7 @@ def _keep_libraries(session: Session, workers: Workers, builds: dict[str, Build 
                 session.build_ms = build.build_ms
 
 
-def prepare(session: Session) -> Workers:
+def prepare(session: Judgement) -> Workers:
     """Build and load the candidate, the reference and, when times will be taken, the incumbent.
 
     Raises:
@@ -185,9 +146,9 @@ def prepare(session: Session) -> Workers:
     """
     workers = _start_set(session)
     builds = {role: _start_build(session, kernel) for role, kernel in _kernels(session).items()}
-    _greet(session, workers.present)
+    greet(session, workers.present)
     _load_reference(session, workers.reference)
-    _fit(session, workers.present)
+    fit(session, workers.present)
     _keep_libraries(session, workers, builds)
     session.guards += _load_kernels(session, workers)
     if workers.kernel.framework == "triton":
@@ -196,7 +157,7 @@ def prepare(session: Session) -> Workers:
     return workers
 
 
-def more_sets(session: Session, number: int) -> list[Workers]:
+def more_sets(session: Judgement, number: int) -> list[Workers]:
     """Start and load further sets of workers, of kernels that `prepare` has built.
 
     Raises:
@@ -204,14 +165,14 @@ def more_sets(session: Session, number: int) -> list[Workers]:
     """
     sets = [_start_set(session) for _ in range(number)]
     for workers in sets:
-        _greet(session, workers.present)
+        greet(session, workers.present)
         _load_reference(session, workers.reference)
-        _fit(session, workers.present)
+        fit(session, workers.present)
         _load_kernels(session, workers)
     return sets
 
 
-def serve(session: Session, workers: Workers, workload: int) -> None:
+def serve(session: Judgement, workers: Workers, workload: int) -> None:
     """Make a set ready for a workload: with `isolateWorkloads` kernels that have served another begin anew.
 
     Raises:
@@ -225,7 +186,7 @@ def serve(session: Session, workers: Workers, workload: int) -> None:
                 runner.retire()
         started = _start(session, _frameworks(session))
         workers.kernel, workers.incumbent = started["kernel"], started.get("incumbent")
-        _greet(session, list(started.values()))
-        _fit(session, list(started.values()))
+        greet(session, list(started.values()))
+        fit(session, list(started.values()))
         _load_kernels(session, workers)
     workers.served = workload

@@ -10,7 +10,8 @@ from ksearch_referee import feedback
 from ksearch_referee.compare import measured
 from ksearch_referee.environment import describe
 from ksearch_referee.failures import Guard, InfraError, KernelFailure
-from ksearch_referee.session import Record, Session
+from ksearch_referee.judgement import Judgement
+from ksearch_referee.session import Record
 from ksearch_referee.statistics import geomean, point, ratio_interval, summary
 from ksearch_referee.wire import Kernel
 
@@ -25,7 +26,7 @@ def kernel_digest(kernel: Kernel) -> str:
     return f"ker_{hashlib.sha256(canonical.encode()).hexdigest()[:16]}"
 
 
-def _workload(record: Record, session: Session) -> dict[str, Any]:
+def _workload(record: Record, session: Judgement) -> dict[str, Any]:
     comparison, times = record.comparison, record.times
     statistic = session.settings["timing"]["statistic"]
     correctness = comparison and {
@@ -51,7 +52,7 @@ def _workload(record: Record, session: Session) -> dict[str, Any]:
     }
 
 
-def _scores(session: Session) -> dict[str, Any]:
+def _scores(session: Judgement) -> dict[str, Any]:
     """Return `score` and `aggregate` of a passed benchmark; both null without times."""
     timed = [(record.case.id, record.times) for record in session.records if record.times is not None]
     if not timed:
@@ -88,7 +89,7 @@ def _guard(guard: Guard) -> dict[str, str]:
     return {"id": guard.id, "level": guard.level, "evidence": feedback.one_line(guard.evidence)}
 
 
-def result_of(session: Session, failure: Failure | None) -> dict[str, Any]:
+def result_of(session: Judgement, failure: Failure | None) -> dict[str, Any]:
     """Write the result of a judgement that passed (`failure` None) or ended early."""
     run_log, run_cut = session.kernel_log()
     workloads = [_workload(record, session) for record in session.records]
@@ -104,7 +105,7 @@ def result_of(session: Session, failure: Failure | None) -> dict[str, Any]:
     return {
         "schema": "ksearch.result/1",
         "requestId": session.request["requestId"],
-        "device": session.request["device"],
+        "device": session.device,
         "status": status,
         "phase": session.phase,
         "workloads": workloads,

@@ -6,10 +6,12 @@ from itertools import permutations
 from ksearch_referee import guards
 from ksearch_referee.caches import CacheFlush
 from ksearch_referee.calls import Call, Values, call, idle_call
-from ksearch_referee.checking import check_incumbent, draw_inputs, incumbent_call, note, reference_call
+from ksearch_referee.checking import check_incumbent, incumbent_call, note
 from ksearch_referee.failures import Guard, KernelFailure
-from ksearch_referee.preparation import Workers, drop_incumbent, reference_failed, serve
-from ksearch_referee.session import Purpose, Record, Session, Times
+from ksearch_referee.judgement import Judgement
+from ksearch_referee.preparation import Workers, drop_incumbent, serve
+from ksearch_referee.reference import draw_inputs, reference_call, reference_failed
+from ksearch_referee.session import Purpose, Record, Times
 
 _ORDERS = tuple(permutations(("incumbent", "kernel", "reference", "idle")))
 _MAX_IDLE_NS = 5_000_000
@@ -23,7 +25,7 @@ class _Round:
     So drift, and who went before, hit all alike, and a kernel cannot tell from the pauses which of them it is.
     """
 
-    def __init__(self, session: Session, workers: Workers, record: Record) -> None:
+    def __init__(self, session: Judgement, workers: Workers, record: Record) -> None:
         self._session = session
         self._workers = workers
         self._record = record
@@ -58,7 +60,7 @@ class _Round:
             if role == "kernel":
                 self.kernel.append(call(workers.kernel, record.layout, values, rng, flush))
             elif role == "reference":
-                self.reference.append(reference_call(workers, record, values, rng, flush))
+                self.reference.append(reference_call(workers.reference, record, values, rng, flush))
             elif role == "incumbent":
                 old = incumbent_call(session, workers, record, values, rng, flush)
             else:
@@ -97,20 +99,20 @@ class _Round:
             calls.clear()
 
 
-def _take(session: Session, workers: Workers, record: Record, first_trial: int) -> _Round:
+def _take(session: Judgement, workers: Workers, record: Record, first_trial: int) -> _Round:
     """Warm up and call every kernel as often as the settings say."""
     timing = session.settings["timing"]
     for runner in workers.present:
         runner.allowance_s = session.settings["limits"]["workloadMs"] / 1_000
     rounds = _Round(session, workers, record)
     for trial in range(first_trial, first_trial + timing["warmup"]):
-        rounds.play("warmup", trial, draw_inputs(session, workers, record, "warmup", trial))
+        rounds.play("warmup", trial, draw_inputs(session, workers.reference, record, "warmup", trial))
     rounds.forget()
     threads = len(workers.kernel.threads)
-    values = draw_inputs(session, workers, record, "timing", first_trial)
+    values = draw_inputs(session, workers.reference, record, "timing", first_trial)
     for trial in range(first_trial, first_trial + timing["iterations"]):
         if timing["inputs"] == "fresh" and trial > first_trial:
-            values = draw_inputs(session, workers, record, "timing", trial)
+            values = draw_inputs(session, workers.reference, record, "timing", trial)
         rounds.play("timing", trial, values)
     grown = guards.check_threads(threads, len(workers.kernel.threads))
     if grown is not None:
@@ -118,7 +120,7 @@ def _take(session: Session, workers: Workers, record: Record, first_trial: int) 
     return rounds
 
 
-def _best_take(session: Session, workers: Workers, record: Record) -> _Round:
+def _best_take(session: Judgement, workers: Workers, record: Record) -> _Round:
     """Take times again while they are doubtful: noise does not last, a lie does.
 
     Raises:
@@ -134,7 +136,7 @@ def _best_take(session: Session, workers: Workers, record: Record) -> _Round:
     return best
 
 
-def _times(session: Session, workers: Workers, rounds: _Round, workload: str) -> Times:
+def _times(session: Judgement, workers: Workers, rounds: _Round, workload: str) -> Times:
     """Return the claims, raised to what the driver's clocks saw; say in a guard where that changes something."""
     shortest_ns = guards.shortest_ns(rounds.idle)
 
@@ -158,7 +160,7 @@ def _times(session: Session, workers: Workers, rounds: _Round, workload: str) ->
     return Times(kernel, raised(rounds.reference, 0), incumbent)
 
 
-def time_workload(session: Session, workers: Workers, record: Record) -> None:
+def time_workload(session: Judgement, workers: Workers, record: Record) -> None:
     """Time one workload, alone on this host as far as judges go.
 
     Raises:

@@ -7,7 +7,8 @@ import numpy as np
 
 from ksearch_referee.calls import Outputs, Values
 from ksearch_referee.compare import Comparison, compare_outputs
-from ksearch_referee.failures import Guard
+from ksearch_referee.failures import Guard, KernelFailure
+from ksearch_referee.formats.advice import missing_module
 from ksearch_referee.formats.definition import c_prototype, layout_of
 from ksearch_referee.formats.format import Case
 from ksearch_referee.inputs import generate_inputs
@@ -22,6 +23,8 @@ class FlashInfer:
     """One definition and its workloads."""
 
     beginnings = frozenset({("cpp", "c-abi"), ("python", "python"), ("triton", "python")})
+    makes_inputs = False
+    judged_by = ""
     weights: Layout | None = None
 
     def __init__(self, problem: FlashInferProblem, correctness: CorrectnessSettings) -> None:
@@ -63,6 +66,19 @@ class FlashInfer:
         else:
             load_module(runner, kernel, library, binding="python", destination_passing=kernel["destinationPassing"])
         return []
+
+    def advice(self, failure: KernelFailure, case: int | None) -> str:
+        """Suspect indices that are drawn at random."""
+        sources = self._workloads[case]["inputs"] if case is not None else {}
+        integers = [
+            name
+            for name, spec in self._definition["inputs"].items()
+            if spec["dtype"].startswith("int") and name in sources and sources[name]["type"] == "random"
+        ]
+        if not integers:
+            return missing_module(failure)
+        drawn = f"{', '.join(integers)}: integers drawn from -1024 to 1023"
+        return f"{drawn}; an index needs a source 'synthetic' or 'captured'"
 
     def inputs(self, reference: Runner, case: int, rng: np.random.Generator) -> Values:
         """Draw the inputs by the workload's sources."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ksearch_referee.calls import Outputs, Values
 from ksearch_referee.compare import Comparison
-from ksearch_referee.failures import Guard
+from ksearch_referee.failures import Guard, KernelFailure
 from ksearch_referee.layout import Layout
 from ksearch_referee.runner import Framework, Runner
 from ksearch_referee.wire import Kernel
@@ -30,13 +30,16 @@ class Case:
 class Format(Protocol):
     """One problem. The reference's worker is believed; it runs the problem's code, and no kernel's.
 
-    `beginnings` are the (language, binding) pairs in which a kernel for a CPU may be written. `weights`, known after
-    `layouts`, is what a kernel gets when it is loaded.
+    `beginnings` are the (language, binding) pairs in which a kernel for a CPU may be written. `makes_inputs` says that
+    the problem's own code makes the inputs, `judged_by` what judges an output, if not the request's tolerances.
+    `weights`, known after `layouts`, is what a kernel gets when it is loaded.
     """
 
     name: str
     cases: Sequence[Case]
     beginnings: frozenset[tuple[str, str]]
+    makes_inputs: bool
+    judged_by: str
     weights: Layout | None
 
     @property
@@ -75,6 +78,10 @@ class Format(Protocol):
         Raises:
             KernelFailure: `compile_error` when it cannot be loaded, `runtime_error` when that ends the process.
         """
+        ...
+
+    def advice(self, failure: KernelFailure, case: int | None) -> str:
+        """Return what a problem's author may do about code of theirs that failed, in a case or before; or nothing."""
         ...
 
     def inputs(self, reference: Runner, case: int, rng: np.random.Generator) -> Values:

@@ -7,7 +7,9 @@ import numpy as np
 
 from ksearch_referee.calls import Outputs, Values, ask_about
 from ksearch_referee.compare import Comparison, compare_outputs
-from ksearch_referee.failures import Guard
+from ksearch_referee.dtypes import DtypeError
+from ksearch_referee.failures import Guard, InputError, KernelFailure, ProblemFault
+from ksearch_referee.formats.advice import missing_module
 from ksearch_referee.formats.format import PYTHON_BEGINNINGS, Case
 from ksearch_referee.formats.learned import Source
 from ksearch_referee.kernels import entry_of
@@ -23,6 +25,8 @@ class GpuMode:
     """One problem; its tests are checked, its benchmarks checked and timed."""
 
     beginnings = PYTHON_BEGINNINGS
+    makes_inputs = True
+    judged_by = "the problem's own check"
     weights: Layout | None = None
 
     def __init__(self, problem: GpuModeProblem, correctness: CorrectnessSettings) -> None:
@@ -51,14 +55,28 @@ class GpuMode:
 
     def layouts(self, reference: Runner, rng: np.random.Generator) -> list[Layout]:
         """Have every case made once."""
-        self._layouts = [self._source.learn(reference, rng, args=dict(case.axes)) for case in self.cases]
+        self._layouts = [self._learn(reference, rng, case) for case in self.cases]
         return self._layouts
+
+    def _learn(self, reference: Runner, rng: np.random.Generator, case: Case) -> Layout:
+        try:
+            return self._source.learn(reference, rng, args=dict(case.axes))
+        except KernelFailure as failure:
+            failure.message = f"case {case.id}: {failure.message}"
+            raise
+        except (InputError, DtypeError, ProblemFault) as error:
+            raise ProblemFault(f"case {case.id}: {error}") from None
 
     def load_kernel(self, runner: Runner, kernel: Kernel, library: Path | None) -> list[Guard]:
         """Load the function, with the problem's modules in reach as far as a submission may use them."""
         beside = [file for file in self._problem["files"] if file["path"] not in _KEPT_FROM_KERNELS]
         load_module(runner, kernel, library, binding="python", destination_passing=False, beside=beside)
         return []
+
+    def advice(self, failure: KernelFailure, case: int | None) -> str:
+        """Name a module that is missing."""
+        del case
+        return missing_module(failure)
 
     def inputs(self, reference: Runner, case: int, rng: np.random.Generator) -> Values:
         """Have `generate_input` make them from a secret seed."""

@@ -8,7 +8,8 @@ import numpy as np
 
 from ksearch_referee.calls import Outputs, Values, ask_about
 from ksearch_referee.compare import Comparison, compare_outputs
-from ksearch_referee.failures import Guard
+from ksearch_referee.failures import Guard, KernelFailure
+from ksearch_referee.formats.advice import missing_module, missing_weights
 from ksearch_referee.formats.format import PYTHON_BEGINNINGS, Case
 from ksearch_referee.formats.learned import Leaf, Source, read_leaves
 from ksearch_referee.frames import Frame
@@ -28,6 +29,8 @@ class KernelBench:
 
     beginnings = PYTHON_BEGINNINGS
     framework: Framework = "torch"
+    makes_inputs = True
+    judged_by = ""
 
     def __init__(self, problem: KernelBenchProblem, correctness: CorrectnessSettings) -> None:
         self._problem = problem
@@ -81,6 +84,11 @@ class KernelBench:
         with compile_errors():
             answer = ask_about(runner, "adopt", self.weights, self._weight_values, {}, np.random.default_rng())
         return _weights_guard(answer)
+
+    def advice(self, failure: KernelFailure, case: int | None) -> str:
+        """Name a module or weights that are missing."""
+        del case
+        return missing_module(failure) or missing_weights(failure, self._problem["source"])
 
     def inputs(self, reference: Runner, case: int, rng: np.random.Generator) -> Values:
         """Have `get_inputs` make them under a secret seed."""
