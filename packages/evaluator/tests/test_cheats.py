@@ -12,9 +12,9 @@ from affine import CPP, PYTHON, cpp, python, request
 from ksearch_referee.calls import call
 from ksearch_referee.contract import parse_request
 from ksearch_referee.driver import judge
-from ksearch_referee.inputs import generate_inputs
-from ksearch_referee.loading import load_kernel
-from ksearch_referee.session import Session
+from ksearch_referee.judgement import Judgement
+from ksearch_referee.preparation import prepare
+from ksearch_referee.reference import draw_inputs
 
 CALL = """
 def call(name, *arguments):
@@ -411,13 +411,13 @@ extern "C" void affine(const float* x, float scale, float* y, int64_t n) {{
 def test_x05_work_while_the_arguments_are_bound() -> None:
     source = """
 import ksearch_referee.worker.python_binding as binding
-honest = binding._PythonKernel.prepare
-def prepare(kernel, arguments, outputs, buffers, axes):
-    call = honest(kernel, arguments, outputs, buffers, axes)
-    early = kernel.function(*arguments)
+honest = binding.PythonKernel.prepare
+def prepare(kernel, bound):
+    call = honest(kernel, bound)
+    early = call.invoke()
     call.invoke = lambda: early
     return call
-binding._PythonKernel.prepare = prepare
+binding.PythonKernel.prepare = prepare
 def affine(x, scale):
     return x * scale + 1
 """
@@ -428,9 +428,9 @@ LATE_PYTHON = f"""
 import ksearch_referee.worker.python_binding as binding
 import numpy as np
 import time
-honest = binding._PythonKernel.prepare
-def prepare(kernel, arguments, outputs, buffers, axes):
-    call = honest(kernel, arguments, outputs, buffers, axes)
+honest = binding.PythonKernel.prepare
+def prepare(kernel, bound):
+    call = honest(kernel, bound)
     class Late:
         invoke = staticmethod(lambda: None)
         def collect(self, result):
@@ -438,7 +438,7 @@ def prepare(kernel, arguments, outputs, buffers, axes):
             while time.perf_counter_ns() < until: pass
             return call.collect(call.invoke())
     return Late()
-binding._PythonKernel.prepare = prepare
+binding.PythonKernel.prepare = prepare
 def affine(x, scale):
     return x * np.float32(scale) + 1
 """
@@ -448,12 +448,12 @@ def test_x05_much_work_while_the_arguments_are_bound() -> None:
     source = f"""
 import time
 import ksearch_referee.worker.python_binding as binding
-honest = binding._PythonKernel.prepare
+honest = binding.PythonKernel.prepare
 def prepare(*arguments):
     until = time.perf_counter_ns() + {BUSY_NS}
     while time.perf_counter_ns() < until: pass
     return honest(*arguments)
-binding._PythonKernel.prepare = prepare
+binding.PythonKernel.prepare = prepare
 def affine(x, scale):
     return x * scale + 1
 """
@@ -503,14 +503,13 @@ extern "C" void affine(const float* x, float scale, float* y, int64_t n) {
 def test_x16_a_worker_that_wakes_though_it_was_stopped() -> None:
     busy = python("import threading\n" + body("threading.Thread(target=lambda: [None for _ in iter(int, 1)]).start()"))
     asked = parse_request(request(busy))
-    session = Session(asked, generate_inputs)
+    session = Judgement(asked)
     with session.cleanup:
-        session.lay_out()
-        runner = session.start_worker("kernel")
-        load_kernel(runner, asked["kernel"], asked["problem"]["definition"], None, "python")
-        record = session.records[0]
+        workers = prepare(session)
+        runner, record = workers.kernel, session.records[0]
         for wake in (False, True):
-            call(runner, record.layout, session.inputs(record, "smoke"), session.rng("poison"))
+            values = draw_inputs(session, workers.reference, record, "smoke", 0)
+            call(runner, record.layout, values, session.rng("poison"))
             if wake:
                 os.kill(runner.pid, signal.SIGCONT)
             time.sleep(0.05)

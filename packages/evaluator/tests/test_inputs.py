@@ -1,3 +1,4 @@
+import base64
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -5,6 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from ksearch_referee.dtypes import dtype_name, numpy_dtype
 from ksearch_referee.failures import InputError
 from ksearch_referee.inputs import generate_inputs
 from ksearch_referee.random_values import Array
@@ -16,6 +18,12 @@ RANDOM = {"type": "random"}
 
 def synthetic(recipe: str, **args: str | float) -> dict[str, Any]:
     return {"type": "synthetic", "recipe": recipe, "args": args}
+
+
+def captured(array: np.ndarray, dtype: str | None = None) -> dict[str, Any]:
+    name = dtype_name(array.dtype) if dtype is None else dtype
+    text = base64.b64encode(array.tobytes()).decode()
+    return {"type": "captured", "dtype": name, "shape": list(array.shape), "base64": text}
 
 
 def scalar(value: float | bool) -> dict[str, Any]:
@@ -262,6 +270,24 @@ def test_bias_is_small_and_scales_are_positive() -> None:
     assert abs(scales.mean() - 0.03) < 0.001
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float8_e4m3fn", "int64", "int32", "int8", "bool"])
+def test_a_captured_tensor_is_itself_in_every_trial(dtype: str) -> None:
+    tensor = np.array([[1, 0, 1], [0, 1, 1]]).astype(numpy_dtype(dtype))
+    for seed in (1, 2):
+        drawn = draw_one("n m", dtype, captured(tensor), {"n": 2, "m": 3}, seed)
+        assert drawn.dtype == tensor.dtype
+        assert np.array_equal(drawn.astype(np.float32), tensor.astype(np.float32))
+
+
+def test_a_recipe_may_lean_on_a_captured_tensor() -> None:
+    offsets = np.array([0, 3, 5], np.int32)
+    made = draw(
+        {"kv": ("n", "int32", captured(offsets)), "qo": ("n", "int32", synthetic("qo_indptr", total="q", within="kv"))},
+        {"n": 3, "q": 2},
+    )
+    assert np.array_equal(np.asarray(made["qo"]), [0, 1, 2])
+
+
 # Workloads that cannot be had: who reads the message knows what to change
 
 
@@ -277,8 +303,18 @@ def test_bias_is_small_and_scales_are_positive() -> None:
         (
             {"x": ("n", "int32", {"type": "safetensors", "path": "blob/x.safetensors", "tensor_key": "ids"})},
             {"n": 1},
-            "the tensor 'ids' of the file 'blob/x.safetensors'.*give the input a 'synthetic'",
+            "the tensor 'ids' of the file 'blob/x.safetensors'.*has to turn this source into a 'captured' one",
         ),
+        (
+            {"x": ("n", "int32", captured(np.zeros(3, np.int32)))},
+            {"n": 2},
+            r"captured as int32 \[3\], but this workload needs int32 \[2\]",
+        ),
+        ({"x": ("n", "int64", captured(np.zeros(2, np.int32)))}, {"n": 2}, r"needs int64 \[2\]"),
+        ({"x": ("n", "int32", captured(np.zeros(2, np.int16), "int32"))}, {"n": 2}, "has 4 bytes; .* takes 8"),
+        ({"x": ("n", "bool", captured(np.full(2, 2, np.int8), "bool"))}, {"n": 2}, "bytes other than 0 and 1"),
+        ({"x": ("n", "int8", {**captured(np.zeros(2, np.int8)), "base64": "A*=="})}, {"n": 2}, "is not base64"),
+        ({"x": (None, "int32", captured(np.zeros((), np.int32)))}, {}, "'x' is a scalar"),
         ({"x": ("n", "float32", scalar(1))}, {"n": 1}, "'x' is a tensor"),
         ({"x": (None, "float32", synthetic("small_bias"))}, {}, "'x' is a scalar"),
         ({"x": (None, "int8", scalar(300))}, {}, "'x' is 300, which is not a value of int8"),

@@ -47,7 +47,7 @@ def test_an_incumbent_that_fails_does_not_fail_the_candidate() -> None:
     asked["incumbent"] = python("def affine(x, scale):\n    raise ValueError('old')\n")
     result = judge(asked)
     assert result["status"] == "passed"
-    assert [g["id"] for g in result["guards"] if g["level"] == "warn"] == ["K02"]
+    assert "K02" in [g["id"] for g in result["guards"] if g["level"] == "warn"]
     assert result["aggregate"]["vsIncumbent"] is None
 
 

@@ -1,4 +1,4 @@
-"""Doors: `python -m ksearch_referee judge <request.json | ->` and `python -m ksearch_referee doctor`.
+"""Doors: `python -m ksearch_referee judge <request.json | ->`, `examine <request.json | ->` and `doctor`.
 
 Standard output carries one JSON document and nothing else.
 """
@@ -12,9 +12,10 @@ from typing import Any
 EXIT_INVALID_REQUEST = 2
 
 
-def _judge(source: str, *, with_parent: bool) -> tuple[dict[str, Any], int]:
+def _answer(door: str, source: str, *, with_parent: bool) -> tuple[dict[str, Any], int]:
     from ksearch_referee.contract import RequestInvalid
     from ksearch_referee.driver import judge
+    from ksearch_referee.examination import examine
     from ksearch_referee.worker.sandbox import die_with_parent, hide_from_same_user
 
     hide_from_same_user()
@@ -22,7 +23,7 @@ def _judge(source: str, *, with_parent: bool) -> tuple[dict[str, Any], int]:
         die_with_parent()
     try:
         request = json.loads(sys.stdin.read() if source == "-" else Path(source).read_text("utf-8"))
-        return judge(request), 0
+        return (judge if door == "judge" else examine)(request), 0
     except RequestInvalid as error:
         fault = {"code": "request.invalid", "message": error.message, "path": error.path}
     except (OSError, ValueError) as error:
@@ -34,19 +35,18 @@ def main() -> int:
     """Run one door; return the exit status."""
     parser = argparse.ArgumentParser(prog="ksearch_referee", description="Judge a kernel.")
     doors = parser.add_subparsers(dest="door", required=True)
-    judge_door = doors.add_parser("judge", help="judge one request; prints one result")
-    judge_door.add_argument("request", help="path of the request's JSON, or - for standard input")
-    judge_door.add_argument(
-        "--with-parent", action="store_true", help="end when the process that started this one dies"
-    )
+    for name, purpose in (("judge", "judge one kernel; prints a verdict"), ("examine", "look at one problem")):
+        door = doors.add_parser(name, help=purpose)
+        door.add_argument("request", help="path of the request's JSON, or - for standard input")
+        door.add_argument("--with-parent", action="store_true", help="end when the process that started this one dies")
     doors.add_parser("doctor", help="say what this host can do")
     arguments = parser.parse_args()
-    if arguments.door == "judge":
-        document, status = _judge(arguments.request, with_parent=arguments.with_parent)
-    else:
-        from ksearch_referee.doctor import examine
+    if arguments.door == "doctor":
+        from ksearch_referee.doctor import diagnose
 
-        document, status = examine(), 0
+        document, status = diagnose(), 0
+    else:
+        document, status = _answer(arguments.door, arguments.request, with_parent=arguments.with_parent)
     print(json.dumps(document, allow_nan=False))  # noqa: T201 - the door's one line
     return status
 

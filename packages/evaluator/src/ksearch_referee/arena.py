@@ -11,23 +11,31 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from ksearch_referee.problem import ALIGNMENT_BYTES, Layout, Slot
+from ksearch_referee.layout import ALIGNMENT_BYTES, Layout, Slot
 
 _PLACES = 64
 _MAX_CANARY = 0x7F
 
 
 class Arena:
-    """A shared map that holds `nbytes` bytes at any of 64 places, so that a call's pointers are not the last one's."""
+    """A shared map whose contents lie at any of 64 places, so that a call's pointers are not the last one's.
 
-    def __init__(self, nbytes: int) -> None:
-        self.nbytes = nbytes + _PLACES * ALIGNMENT_BYTES
+    It is made before its worker and gets its size later, once: a problem may tell its sizes only when it runs.
+    """
+
+    def __init__(self) -> None:
+        self.nbytes = 0
         self.descriptor = os.memfd_create("ksearch-arena", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
+        self._bytes = np.empty(0, dtype=np.uint8)
+        self._base = 0
+        self._canary = 0
+
+    def fit(self, nbytes: int) -> None:
+        """Make room for `nbytes` bytes, for good."""
+        self.nbytes = nbytes + _PLACES * ALIGNMENT_BYTES
         os.ftruncate(self.descriptor, self.nbytes)
         fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         self._bytes = np.frombuffer(mmap.mmap(self.descriptor, self.nbytes), dtype=np.uint8)
-        self._base = 0
-        self._canary = 0
 
     def close(self) -> None:
         """Close the descriptor; the map goes with the object."""
@@ -58,7 +66,7 @@ class Arena:
 
     def read(self, slot: Slot) -> np.ndarray:
         """Copy one tensor out."""
-        return self.bytes_of(slot).copy().view(slot.dtype).reshape(slot.shape)
+        return slot.over(self.bytes_of(slot).copy())
 
     def _between(self, start: int, end: int) -> NDArray[np.uint8]:
         return self._bytes[self._base + start : self._base + end]

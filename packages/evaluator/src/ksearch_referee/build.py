@@ -21,22 +21,14 @@ from ksearch_referee.budget import Budget
 from ksearch_referee.diagnostics import first_error
 from ksearch_referee.failures import KernelFailure, TimeUp
 from ksearch_referee.folders import remove_folder
+from ksearch_referee.kernels import NATIVE_SUFFIXES, write_files
 from ksearch_referee.toolchain import Toolchain, compiler_environment, cpu_identity
 from ksearch_referee.wire import Kernel, Limits
 
-_SOURCE_SUFFIXES = (".cpp", ".cc")
 _MAX_OBJECT_BYTES = 256 << 20
 _LOG_FILE = "compiler.log"
 _SCRATCH = ".scratch"  # no file of a kernel can have this name
 _CONFINED = (sys.executable, "-I", "-B", "-m", "ksearch_referee.worker.confined")
-
-
-def write_files(kernel: Kernel, folder: Path) -> None:
-    """Write a kernel's files below `folder`; their paths are plain relative ones by contract."""
-    for file in kernel["files"]:
-        target = folder / file["path"]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(file["content"], "utf-8")
 
 
 def _cache_key(kernel: Kernel, toolchain: Toolchain) -> str:
@@ -64,8 +56,8 @@ class Build:
         self._process = None if self._cached.exists() else self._start(toolchain)
 
     def _start(self, toolchain: Toolchain) -> subprocess.Popen[bytes]:
-        write_files(self._kernel, self._work)
-        paths = [f["path"] for f in self._kernel["files"] if PurePosixPath(f["path"]).suffix in _SOURCE_SUFFIXES]
+        write_files(self._kernel["files"], self._work)
+        paths = [f["path"] for f in self._kernel["files"] if PurePosixPath(f["path"]).suffix in NATIVE_SUFFIXES]
         with (self._folder / _LOG_FILE).open("wb") as log:
             process = subprocess.Popen(
                 [*_CONFINED, toolchain.compiler, *toolchain.flags, "-I.", "-o", str(self._built), *paths],

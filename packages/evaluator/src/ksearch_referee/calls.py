@@ -5,7 +5,7 @@ and is stopped again before anything is read: what it computes from these inputs
 the moment at which it says that it has finished, happens under those clocks (`Call`, `guards.unclaimed_ns`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -14,10 +14,14 @@ from numpy.typing import NDArray
 
 from ksearch_referee.failures import KernelFailure, Status, rejected
 from ksearch_referee.frames import Frame
-from ksearch_referee.problem import Layout, Scalar, Slot
+from ksearch_referee.layout import Layout, Plain, Slot, Value, ordered_view
 from ksearch_referee.runner import Answer, Runner
 
-Values = Mapping[str, np.ndarray | float]
+Values = Mapping[str, Value]
+"""Inputs by name: what the driver holds of one set of arguments."""
+
+Outputs = Mapping[str, np.ndarray]
+"""Outputs by name: what one call yielded."""
 
 _FAULT_GUARDS = {"subclass": "X17", "layout": "X20", "alias": "X10"}
 _MAX_DIMENSIONS = 64
@@ -43,16 +47,16 @@ class Call:
     early_cpu_ns: int = 0
 
 
-def _raw(array: np.ndarray) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+def _raw(slot: Slot, values: Values) -> NDArray[np.uint8]:
+    return slot.raw(np.asarray(values[slot.name]))
 
 
 def _slot_entry(runner: Runner, slot: Slot) -> Frame:
-    offset = runner.arena.offset_of(slot)
-    return {"name": slot.name, "dtype": slot.dtype_name, "shape": list(slot.shape), "offset": offset}
+    shape, offset = list(slot.shape), runner.arena.offset_of(slot)
+    return {"name": slot.name, "dtype": slot.dtype_name, "shape": shape, "order": slot.order, "offset": offset}
 
 
-def _input_entry(runner: Runner, entry: Slot | Scalar, values: Values) -> Frame:
+def _input_entry(runner: Runner, entry: Slot | Plain, values: Values) -> Frame:
     if isinstance(entry, Slot):
         return _slot_entry(runner, entry)
     return {"name": entry.name, "value": values[entry.name]}
@@ -68,6 +72,25 @@ def _shape(value: object) -> list[int] | None:
         return None
     numbers = [entry for entry in entries if type(entry) is int]
     return numbers if len(numbers) == len(entries) else None
+
+
+def _order(runner: Runner, entry: Frame, dimensions: int) -> tuple[int, ...] | None:
+    """Return how the dimensions of an output lie in memory, None for row-major."""
+    order = entry.get("order")
+    if order is None:
+        return None
+    numbers = _shape(order)
+    if numbers is None or sorted(numbers) != list(range(dimensions)):
+        raise runner.forged("an output whose dimensions lie in no order")
+    return tuple(numbers)
+
+
+def _changed_input(runner: Runner, layout: Layout, index: object, wanted: Slot) -> np.ndarray:
+    """Return an output that a kernel wrote to an input, where it may do that."""
+    slot = layout.inputs[index] if type(index) is int and index in layout.changeable else None
+    if not isinstance(slot, Slot) or (slot.shape, slot.dtype_name) != (wanted.shape, wanted.dtype_name):
+        raise runner.forged("an output that is no input")
+    return runner.arena.read(slot)
 
 
 def _read_returned(runner: Runner, layout: Layout, declared: object) -> dict[str, np.ndarray]:
@@ -95,10 +118,14 @@ def _read_returned(runner: Runner, layout: Layout, declared: object) -> dict[str
         for status, what, got, want in facts:
             if got != want:
                 raise KernelFailure(status, f"output '{slot.name}' has the {what} {got}, not {want}")
+        if "input" in entry:
+            outputs[slot.name] = _changed_input(runner, layout, entry["input"], slot)
+            continue
         address = entry.get("address")
         if type(address) is not int or not 0 <= address < _ADDRESS_SPACE:
             raise runner.forged("an output without an address")
-        outputs[slot.name] = runner.read(address, slot.nbytes).view(slot.dtype).reshape(slot.shape)
+        raw = runner.read(address, slot.nbytes)
+        outputs[slot.name] = ordered_view(raw.view(slot.dtype), slot.shape, _order(runner, entry, len(slot.shape)))
     return outputs
 
 
@@ -112,12 +139,17 @@ def _claim(answer: Answer) -> int:
 
 
 def _check_memory(runner: Runner, layout: Layout, values: Values) -> None:
-    for slot in layout.tensors:
-        if not np.array_equal(runner.arena.bytes_of(slot), _raw(np.asarray(values[slot.name]))):
+    for slot in layout.fixed:
+        if not np.array_equal(runner.arena.bytes_of(slot), _raw(slot, values)):
             raise rejected("X09", f"the {runner.role} changed its input '{slot.name}'")
     overrun = runner.arena.overrun(layout)
     if overrun is not None:
         raise KernelFailure("runtime_error", f"the {runner.role} wrote {overrun}")
+
+
+def _write(runner: Runner, slots: Sequence[Slot], values: Values) -> None:
+    for slot in slots:
+        runner.arena.bytes_of(slot)[:] = _raw(slot, values)
 
 
 def _prepare(
@@ -138,11 +170,13 @@ def _prepare(
         "prepare",
         inputs=[_input_entry(runner, entry, values) for entry in layout.inputs],
         outputs=[_slot_entry(runner, slot) for slot in layout.outputs],
+        arguments=layout.arguments,
+        results=layout.results,
         axes=list(layout.axes),
+        changeable=layout.changeable,
         idleNs=idle_ns,
     )
-    for slot in layout.tensors:
-        runner.arena.bytes_of(slot)[:] = _raw(np.asarray(values[slot.name]))
+    _write(runner, layout.tensors, values)
     if flush is not None:
         flush()
     return answer.cpu_ns
@@ -203,3 +237,24 @@ def call(
         made = replace(made, outputs={slot.name: runner.arena.read(slot) for slot in layout.outputs})
     _check_memory(runner, layout, values)
     return made
+
+
+def ask_about(
+    runner: Runner, what: str, layout: Layout, values: Values, outputs: Outputs, rng: np.random.Generator
+) -> Frame:
+    """Put a question about inputs and outputs to a worker, which gets copies of both.
+
+    Raises:
+        KernelFailure: it fails.
+    """
+    runner.arena.lay(layout, rng)
+    _write(runner, layout.tensors, values)
+    _write(runner, layout.outputs, outputs)
+    return runner.exchange(
+        "ask",
+        what=what,
+        inputs=[_input_entry(runner, entry, values) for entry in layout.inputs],
+        outputs=[_slot_entry(runner, slot) for slot in layout.outputs],
+        arguments=layout.arguments,
+        results=layout.results,
+    ).frame

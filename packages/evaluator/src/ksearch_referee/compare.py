@@ -32,7 +32,11 @@ def measured(value: float) -> float | str:
 
 @dataclass
 class Comparison:
-    """How far the outputs of one or more calls were from the reference; `merge` keeps the worst of two."""
+    """How far the outputs of one or more calls were from the reference; `merge` keeps the worst of two.
+
+    `finite_alike` says that non-finite elements sit at the same places and are of the same kind; `complaint` is what a
+    problem's own check said of outputs that it refused.
+    """
 
     correct: bool = True
     max_abs: float = 0.0
@@ -40,6 +44,8 @@ class Comparison:
     rms_rel: float = 0.0
     matched_ratio: float = 1.0
     bad: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    finite_alike: bool = True
+    complaint: str = ""
 
     def merge(self, other: "Comparison") -> "Comparison":
         """Return the worst of both; the first bad elements win."""
@@ -50,6 +56,8 @@ class Comparison:
             max(self.rms_rel, other.rms_rel),
             min(self.matched_ratio, other.matched_ratio),
             (self.bad + other.bad)[:_MAX_BAD],
+            self.finite_alike and other.finite_alike,
+            self.complaint or other.complaint,
         )
 
 
@@ -72,7 +80,7 @@ def _comparable(array: np.ndarray) -> np.ndarray:
 
 def compare_output(name: str, got: np.ndarray, want: np.ndarray, s: CorrectnessSettings) -> Comparison:
     """Compare two arrays of one shape and dtype."""
-    exact = want.dtype.kind in "bi"
+    exact = want.dtype.kind in "biu"
     flat_got, flat_want = _comparable(got), _comparable(want)
     result = Comparison()
     bad_count, error_squares, want_squares = 0, 0.0, 0.0
@@ -85,6 +93,7 @@ def compare_output(name: str, got: np.ndarray, want: np.ndarray, s: CorrectnessS
         bad = raw_got != raw_want if exact else _bad_elements(g, w, error, s)
         if np.any(~finite & bad):
             result.max_abs = result.max_rel = result.rms_rel = math.inf
+            result.finite_alike = False
         nonzero = finite & (w != 0)
         relative = np.divide(error, np.abs(w), where=nonzero, out=np.zeros_like(w))
         result.max_abs = max(result.max_abs, float(error.max()))

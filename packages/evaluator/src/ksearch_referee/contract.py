@@ -14,7 +14,15 @@ from typing import Any, cast
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match  # pyright: ignore[reportUnknownVariableType]
 
-from ksearch_referee.wire import Problem, Request
+from ksearch_referee.formats import format_of
+from ksearch_referee.wire import (
+    ExaminationRequest,
+    FlashInferProblem,
+    GpuModeProblem,
+    KernelBenchProblem,
+    Problem,
+    Request,
+)
 
 _RUN = re.compile(r"^\s*def\s+run\s*\(", re.MULTILINE)
 
@@ -43,7 +51,7 @@ def _first_error(name: str, value: Any) -> tuple[str, str] | None:
     return str(error.message)[:500], error.json_path
 
 
-def _problem_faults(problem: Problem) -> Iterator[tuple[str, str]]:
+def _flashinfer_faults(problem: FlashInferProblem) -> Iterator[tuple[str, str]]:
     definition = problem["definition"]
     axes = definition["axes"]
     for name, spec in [*definition["inputs"].items(), *definition["outputs"].items()]:
@@ -69,6 +77,52 @@ def _problem_faults(problem: Problem) -> Iterator[tuple[str, str]]:
         yield "two workloads share a uuid", "$.problem.workloads"
 
 
+def _gpumode_faults(problem: GpuModeProblem) -> Iterator[tuple[str, str]]:
+    reference = next((file["content"] for file in problem["files"] if file["path"] == "reference.py"), None)
+    if reference is None:
+        yield "there is no file reference.py", "$.problem.files"
+        return
+    for name in ("generate_input", "ref_kernel", "check_implementation"):
+        if re.search(rf"^(def\s+{name}\s*\(|{name}\s*=)", reference, re.MULTILINE) is None:
+            yield f"reference.py has no top-level '{name}'", "$.problem.files"
+    ids = [case["id"] for case in [*problem["tests"], *problem["benchmarks"]]]
+    twice = [name for index, name in enumerate(ids) if ids.index(name) != index]
+    if twice:
+        yield f"two cases are called '{twice[0]}'", "$.problem.benchmarks"
+
+
+def _kernelbench_faults(problem: KernelBenchProblem) -> Iterator[tuple[str, str]]:
+    wanted = {
+        "class Model": r"^class\s+Model\b",
+        "function get_inputs": r"^def\s+get_inputs\s*\(",
+        "function get_init_inputs": r"^def\s+get_init_inputs\s*\(",
+    }
+    for what, pattern in wanted.items():
+        if re.search(pattern, problem["source"], re.MULTILINE) is None:
+            yield f"the source has no top-level {what}", "$.problem.source"
+
+
+def _problem_faults(problem: Problem) -> Iterator[tuple[str, str]]:
+    if problem["format"] == "flashinfer":
+        yield from _flashinfer_faults(problem)
+    elif problem["format"] == "gpumode":
+        yield from _gpumode_faults(problem)
+    else:
+        yield from _kernelbench_faults(problem)
+
+
+def _baseline_faults(request: Request) -> Iterator[tuple[str, str]]:
+    baseline = request["settings"]["baselineNs"]
+    if baseline is None:
+        if request["settings"]["aggregate"].endswith("vs_baseline"):
+            yield "a score against the baseline needs the baseline's times", "$.settings.aggregate"
+        return
+    cases = format_of(request["problem"], request["settings"]["correctness"]).cases
+    missing = [case.id for case in cases if case.timed and case.id not in baseline]
+    if missing:
+        yield f"the baseline has no time for {', '.join(missing)}"[:500], "$.settings.baselineNs"
+
+
 def _has_lone_surrogate(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
@@ -76,6 +130,7 @@ def _has_lone_surrogate(text: str) -> bool:
 def _faults(request: Request) -> Iterator[tuple[str, str]]:
     yield from _problem_faults(request["problem"])
     settings = request["settings"]
+    yield from _baseline_faults(request)
     lenient = settings["timing"]["inputs"] != "fresh" or settings["correctness"]["checkTimed"] != "all"
     if settings["profile"] == "hardened" and lenient:
         yield "the profile 'hardened' needs fresh inputs, and every timed call checked", "$.settings.profile"
@@ -87,19 +142,33 @@ def _faults(request: Request) -> Iterator[tuple[str, str]]:
                 yield "the content is not valid Unicode", f"$.{role}.files[{index}].content"
 
 
+def _refuse(fault: tuple[str, str] | None) -> None:
+    if fault is not None:
+        raise RequestInvalid(*fault)
+
+
 def parse_request(value: object) -> Request:
     """Check a decoded JSON value against the request contract.
 
     Raises:
         RequestInvalid: the first fault found.
     """
-    error = _first_error("request", value)
-    if error is None:
-        request = cast("Request", value)
-        error = next(_faults(request), None)
-        if error is None:
-            return request
-    raise RequestInvalid(*error)
+    _refuse(_first_error("request", value))
+    request = cast("Request", value)
+    _refuse(next(_faults(request), None))
+    return request
+
+
+def parse_examination_request(value: object) -> ExaminationRequest:
+    """Check a decoded JSON value against the contract of a request to examine a problem.
+
+    Raises:
+        RequestInvalid: the first fault found.
+    """
+    _refuse(_first_error("examine", value))
+    request = cast("ExaminationRequest", value)
+    _refuse(next(_problem_faults(request["problem"]), None))
+    return request
 
 
 def check_result(result: dict[str, Any]) -> None:
@@ -108,6 +177,19 @@ def check_result(result: dict[str, Any]) -> None:
     Raises:
         AssertionError: it is not; a defect of the referee.
     """
-    error = _first_error("result", result)
+    _assert_valid("result", result)
+
+
+def check_examination(examination: dict[str, Any]) -> None:
+    """Check that an examination is what the contract promises.
+
+    Raises:
+        AssertionError: it is not; a defect of the referee.
+    """
+    _assert_valid("examined", examination)
+
+
+def _assert_valid(name: str, value: dict[str, Any]) -> None:
+    error = _first_error(name, value)
     if error is not None:
-        raise AssertionError(f"the referee wrote an invalid result at {error[1]}: {error[0]}")
+        raise AssertionError(f"the referee wrote an invalid answer at {error[1]}: {error[0]}")

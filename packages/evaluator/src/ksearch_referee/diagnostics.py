@@ -1,11 +1,15 @@
 """What a compiler said, cut to what helps: the first error, where it is, and the lines around it."""
 
 import re
+from pathlib import Path
 
 from ksearch_referee.wire import SourceFile
 
 _ERROR = re.compile(r"^(?P<path>[^\s:]+):(?P<line>\d+):(?:(?P<column>\d+):)? (?:fatal )?error: (?P<text>.*)$")
 _LINKER = re.compile(r"undefined reference|multiple definition|ld returned|cannot find -l")
+_FRAME = re.compile(
+    r"""^  File "(?P<path>[^"]+)", line (?P<line>\d+), in (?P<name>.+)(?:\n    (?P<code>.*))?$""", re.MULTILINE
+)
 _CONTEXT_LINES = 2
 _MAX_SNIPPET_LINES = 12
 
@@ -33,3 +37,13 @@ def first_error(log: str, files: list[SourceFile]) -> tuple[str, str]:
             return f"{where}: error: {match['text']}", source_lines(files, match["path"], int(match["line"]))
     complaint = next((line for line in lines if _LINKER.search(line)), lines[-1] if lines else "no output")
     return complaint[:500], "\n".join(lines[-_MAX_SNIPPET_LINES:])
+
+
+def raised_at(trace: str, folder: Path) -> str:
+    """Return the innermost line of a Python trace-back that lies in a file below `folder`; empty if none does."""
+    places = [match for match in _FRAME.finditer(trace) if Path(match["path"]).is_relative_to(folder)]
+    if not places:
+        return ""
+    last = places[-1]
+    file = Path(last["path"]).relative_to(folder)
+    return f"{file}, line {last['line']}, in {last['name']}: {(last['code'] or '').strip()}"[:500]

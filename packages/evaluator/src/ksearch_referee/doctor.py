@@ -25,14 +25,14 @@ def _worker_measures() -> list[str]:
     limits = Limits(
         buildMs=1, workloadMs=_WORKER_START_MS, totalMs=_WORKER_START_MS, logBytes=65_536, memoryMb=None, processes=1
     )
-    runner = Runner("worker", 0, limits, Budget(_WORKER_START_MS))
+    runner = Runner("worker", "numpy", limits, Budget(_WORKER_START_MS))
     try:
         return runner.greet()
     finally:
         runner.remove()
 
 
-def examine() -> dict[str, Any]:
+def diagnose() -> dict[str, Any]:
     """Return the doctor's report; `ok` is false exactly when `reasons` says what to do."""
     reasons: list[str] = []
     toolchain: Toolchain | None = None

@@ -8,51 +8,61 @@ from ksearch_referee import contract, report
 from ksearch_referee.checking import check
 from ksearch_referee.dtypes import DtypeError
 from ksearch_referee.failures import InfraError, InputError, KernelFailure, TimeUp
-from ksearch_referee.inputs import generate_inputs
-from ksearch_referee.preparation import Workers, prepare
-from ksearch_referee.session import GenerateInputs, Session
+from ksearch_referee.judgement import Judgement
+from ksearch_referee.preparation import Workers, more_sets, prepare
 from ksearch_referee.static import check_device, check_kernel, check_profile
 from ksearch_referee.timing import time_workload
 
 
-def _correctness(session: Session) -> Workers:
+def _check_all(session: Judgement, workers: Workers) -> None:
+    """Check every workload, several at once where the settings ask for that.
+
+    Raises:
+        KernelFailure: one of them fails.
+    """
+    at_once = min(session.settings["parallelWorkloads"], len(session.records))
+    others = more_sets(session, at_once - 1)
+    check(session, [workers, *others], session.records, "correctness", session.settings["correctness"]["trials"])
+    for runner in (runner for other in others for runner in other.present):
+        runner.retire()
+
+
+def _correctness(session: Judgement) -> Workers:
     """Run the phases that may share the host with other judges; return the workers, ready to be timed."""
-    mode = session.settings["mode"]
     with session.slot.shared() as waited_s:
         session.total.exclude(waited_s)
         session.phase = "build"
         workers = prepare(session)
-        if mode == "compile":
-            return workers
-        session.phase = "smoke"
-        check(session, workers, [min(session.records, key=lambda record: record.layout.nbytes)], "smoke", 1)
-        session.phase = "correctness"
-        check(session, workers, session.records, "correctness", session.settings["correctness"]["trials"])
+        if session.settings["mode"] != "compile":
+            session.phase = "smoke"
+            check(session, [workers], [min(session.records, key=lambda record: record.layout.nbytes)], "smoke", 1)
+            session.phase = "correctness"
+            _check_all(session, workers)
     return workers
 
 
-def _phases(session: Session) -> None:
-    check_device(session.request["device"])
+def _phases(session: Judgement) -> None:
+    check_device(session.device)
     check_profile(session.settings["profile"])
-    session.lay_out()
-    check_kernel(session.request["kernel"], session.definition)
+    check_kernel(session.request["kernel"], session.problem)
     workers = _correctness(session)
     if session.settings["mode"] == "benchmark":
         session.phase = "timing"
         for record in session.records:
-            time_workload(session, workers, record)
+            if record.case.timed:
+                time_workload(session, workers, record)
         session.phase = "postcheck"
         order: list[int] = session.rng("postcheck").permutation(len(session.records)).tolist()
         with session.slot.shared() as waited_s:
             session.total.exclude(waited_s)
-            check(session, workers, [session.records[i] for i in order], "postcheck", 1)
+            check(session, [workers], [session.records[i] for i in order], "postcheck", 1)
     session.phase = "done"
 
 
-def _time_up(session: Session) -> report.Failure:
+def _time_up(session: Judgement) -> report.Failure:
     """Return whose fault it is that `limits.totalMs` ran out: the kernel's, when it used half of it or more."""
     total_ms = session.settings["limits"]["totalMs"]
-    kernel_s = session.kernel.used_s if session.kernel else 0.0
+    kernel_s = session.kernel_used_s
     if kernel_s >= total_ms / 2_000:
         return KernelFailure("timeout", f"the kernel used {kernel_s:.1f} s of the {total_ms} ms for everything")
     return InfraError(
@@ -61,7 +71,7 @@ def _time_up(session: Session) -> report.Failure:
     )
 
 
-def _ending(session: Session) -> report.Failure | None:
+def _ending(session: Judgement) -> report.Failure | None:
     """Run the phases; return what ended them early."""
     try:
         _phases(session)
@@ -77,12 +87,11 @@ def _ending(session: Session) -> report.Failure | None:
     return None
 
 
-def judge(request: object, generate: GenerateInputs = generate_inputs) -> dict[str, Any]:
+def judge(request: object) -> dict[str, Any]:
     """Judge one kernel.
 
     Args:
         request: a decoded `EvaluationRequest`.
-        generate: draws a workload's inputs.
 
     Returns:
         A `Verdict`, whatever the kernel did.
@@ -90,7 +99,7 @@ def judge(request: object, generate: GenerateInputs = generate_inputs) -> dict[s
     Raises:
         RequestInvalid: the request breaks the contract.
     """
-    session = Session(contract.parse_request(request), generate)
+    session = Judgement(contract.parse_request(request))
     with session.cleanup:
         failure = _ending(session)
         result = report.result_of(session, failure)

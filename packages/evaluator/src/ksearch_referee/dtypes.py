@@ -1,13 +1,14 @@
 """The one table between dtype names on the wire and numpy dtypes.
 
-Names are those of FlashInfer-Bench definitions (`packages/domain/src/problem.ts`, `Dtype`). `bfloat16` and the two
-fp8 formats are numpy extension types of `ml_dtypes`.
+Names are those of FlashInfer-Bench definitions (`Dtype` in packages/domain), and two more that problems in torch use:
+`float64` and `uint8`. `bfloat16` and the two fp8 formats are numpy extension types of `ml_dtypes`.
 """
 
 import ml_dtypes
 import numpy as np
 
 _NUMPY_DTYPES: dict[str, np.dtype] = {
+    "float64": np.dtype(np.float64),
     "float32": np.dtype(np.float32),
     "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
@@ -17,6 +18,7 @@ _NUMPY_DTYPES: dict[str, np.dtype] = {
     "int32": np.dtype(np.int32),
     "int16": np.dtype(np.int16),
     "int8": np.dtype(np.int8),
+    "uint8": np.dtype(np.uint8),
     "bool": np.dtype(np.bool_),
 }
 _NAMES = {dtype: name for name, dtype in _NUMPY_DTYPES.items()}

@@ -13,6 +13,7 @@ from ksearch_referee import __version__
 from ksearch_referee.failures import InfraError
 from ksearch_referee.toolchain import Toolchain
 
+_MIN_TORCH = (2, 8)
 _SIMD = (
     *("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16"),
     *("avx512_fp16", "amx_tile", "amx_bf16", "amx_int8", "asimd", "asimdhp", "sve", "sve2", "bf16", "i8mm"),
@@ -54,6 +55,31 @@ def package_version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def require_torch() -> None:
+    """Make sure that torch can be imported here.
+
+    Raises:
+        InfraError: this Python has none, or one that is too old.
+    """
+    version = package_version("torch")
+    mend = f"run scripts/torch.sh, or take a Python that has torch {_MIN_TORCH[0]}.{_MIN_TORCH[1]} or later"
+    if version is None:
+        raise InfraError(f"this problem needs torch, and the referee's Python has none: {mend}")
+    major, minor = (int(part) for part in version.split(".")[:2])
+    if (major, minor) < _MIN_TORCH:
+        raise InfraError(f"this problem needs torch, and the referee's Python has torch {version}: {mend}")
+
+
+def require_triton() -> None:
+    """Make sure that triton can be imported here.
+
+    Raises:
+        InfraError: this Python has none.
+    """
+    if package_version("triton") is None:
+        raise InfraError("this kernel needs triton, and the referee's Python has none: run scripts/torch.sh")
 
 
 def describe(toolchain: Toolchain | None, isolation: list[str]) -> dict[str, Any]:

@@ -46,6 +46,10 @@ class InfraError(Exception):
     """The referee or its host is at fault; the request may succeed elsewhere or later."""
 
 
+class ProblemFault(InfraError):
+    """The problem is at fault: no kernel can be judged on it, on any host, until its author mends it."""
+
+
 class TimeUp(Exception):
     """`limits.totalMs` ran out; whose fault that is depends on who used it."""
 

@@ -5,20 +5,24 @@ names captured index tensors that nobody has published, our workloads say `synth
 (docs/problems.md); the recipes keep what a kernel relies on: offsets rise, page ids are distinct, a query's key exists.
 """
 
+import base64
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from ksearch_referee.dtypes import numpy_dtype
 from ksearch_referee.failures import InputError
-from ksearch_referee.random_values import random_values
+from ksearch_referee.random_values import Array, random_values
 from ksearch_referee.recipes import RECIPES, Call, Value
 from ksearch_referee.wire import Definition, TensorSpec, Workload
 
 MAX_BYTES = 8 * 2**30
 """What the tensors of one workload, inputs and outputs together, may take unless the caller says otherwise."""
+
+_KEPT_TENSORS = 256
 
 
 def generate_inputs(
@@ -78,12 +82,14 @@ class _Draw:
         kind = source["type"]
         if kind == "safetensors":
             raise InputError(
-                f"the input '{name}' is the tensor '{source['tensor_key']}' of the file '{source['path']}', and this "
-                "version does not read captured tensors: give the input a 'synthetic' or a 'random' source"
+                f"the input '{name}' is the tensor '{source['tensor_key']}' of the file '{source['path']}', and a "
+                "request carries tensors itself: whoever read the dataset has to turn this source into a 'captured' one"
             )
         if spec["shape"] is None:
-            if kind == "synthetic":
-                raise InputError(f"the input '{name}' is a scalar, and recipes make tensors: use 'scalar' or 'random'")
+            if kind in ("synthetic", "captured"):
+                raise InputError(
+                    f"the input '{name}' is a scalar, and '{kind}' makes tensors: use 'scalar' or 'random'"
+                )
             value = source["value"] if kind == "scalar" else random_values((), dtype, self.rng).item()
             return _scalar(name, value, dtype)
         shape = self._shape(spec["shape"])
@@ -91,6 +97,8 @@ class _Draw:
             raise InputError(f"the input '{name}' is a tensor, and a 'scalar' source fits only where the shape is null")
         if kind == "random":
             return random_values(shape, dtype, self.rng)
+        if kind == "captured":
+            return _captured(name, source, shape, spec["dtype"])
         recipe = source["recipe"]
         if recipe not in RECIPES:
             raise InputError(f"the input '{name}' asks for the recipe '{recipe}'; known are {', '.join(RECIPES)}")
@@ -135,6 +143,37 @@ def _axes(definition: Definition, workload: Workload) -> dict[str, int]:
             what = f"fixed at {sizes[axis]}" if axis in sizes else "not defined"
             raise InputError(f"the workload sets the axis '{axis}' to {given[axis]}, but it is {what}")
     return sizes
+
+
+@lru_cache(maxsize=_KEPT_TENSORS)
+def _decoded(base64_text: str) -> bytes:
+    """Return the bytes of a captured tensor, which every trial needs again."""
+    return base64.b64decode(base64_text, validate=True)
+
+
+def _captured(name: str, source: Mapping[str, Any], shape: tuple[int, ...], dtype_name: str) -> Array:
+    """Return a captured tensor, which has to be exactly what the definition and the workload's axes say.
+
+    The array is read-only: it is the same in every trial.
+    """
+    if source["dtype"] != dtype_name or tuple(source["shape"]) != shape:
+        raise InputError(
+            f"the input '{name}' was captured as {source['dtype']} {list(source['shape'])}, "
+            f"but this workload needs {dtype_name} {list(shape)}"
+        )
+    dtype = numpy_dtype(dtype_name)
+    try:
+        raw = _decoded(source["base64"])
+    except ValueError as error:
+        raise InputError(f"the captured input '{name}' is not base64: {error}") from None
+    if len(raw) != math.prod(shape) * dtype.itemsize:
+        raise InputError(
+            f"the captured input '{name}' has {len(raw):,} bytes; {dtype_name} {list(shape)} takes "
+            f"{math.prod(shape) * dtype.itemsize:,}"
+        )
+    if dtype.kind == "b" and np.frombuffer(raw, np.uint8).max(initial=0) > 1:
+        raise InputError(f"the captured input '{name}' is a bool, and holds bytes other than 0 and 1")
+    return np.frombuffer(raw, dtype).reshape(shape)
 
 
 def _scalar(name: str, value: float | bool, dtype: np.dtype[Any]) -> int | float | bool:

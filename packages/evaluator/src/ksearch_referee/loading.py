@@ -1,93 +1,116 @@
-"""Puts a kernel, or a problem's reference, into a worker of its own."""
+"""Puts code into a worker: a kernel's, or the problem's own."""
 
 import ast
 import shutil
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from ksearch_referee.build import write_files
-from ksearch_referee.environment import package_version
-from ksearch_referee.failures import InfraError, KernelFailure
-from ksearch_referee.runner import Runner
-from ksearch_referee.static import entry_of, missing_symbol
-from ksearch_referee.wire import Definition, Kernel
+from ksearch_referee.failures import KernelFailure, ProblemFault
+from ksearch_referee.kernels import entry_of, missing_symbol, write_files
+from ksearch_referee.runner import Framework, Runner
+from ksearch_referee.wire import Kernel, SourceFile
 
-_REFERENCE_FILE = "reference.py"
+_LIBRARY_FILE = "kernel.so"
 
 
-def array_framework(definition: Definition) -> str:
-    """Return the binding of this problem's Python code: `torch` when the reference imports it, else `python`.
+def framework_of(sources: Sequence[str]) -> Framework:
+    """Return whose tensors a problem's code works with: torch's when any of it imports torch, else numpy's.
 
     Raises:
-        InfraError: the reference does not parse, or needs torch and this host has none.
+        ProblemFault: it does not parse.
     """
-    try:
-        module = ast.parse(definition["reference"])
-    except (SyntaxError, ValueError) as error:
-        raise InfraError(f"the problem's reference is not valid Python: {error}") from None
-    imported = {alias.name for node in ast.walk(module) if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {node.module or "" for node in ast.walk(module) if isinstance(node, ast.ImportFrom)}
-    if not any(name.split(".")[0] == "torch" for name in imported):
-        return "python"
-    if package_version("torch") is None:
-        raise InfraError("this problem's reference needs torch, which this host does not have; install torch")
-    return "torch"
+    imported: set[str] = set()
+    for source in sources:
+        try:
+            module = ast.parse(source)
+        except (SyntaxError, ValueError) as error:
+            raise ProblemFault(f"the problem's code is not valid Python: {error}") from None
+        for node in ast.walk(module):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(node.module or "")
+    return "torch" if any(name.split(".")[0] == "torch" for name in imported) else "numpy"
 
 
-def load_reference(runner: Runner, definition: Definition, framework: str) -> None:
-    """Load a problem's reference.
+def load_problem(reference: Runner, files: Sequence[SourceFile], **frame: Any) -> None:
+    """Load the problem's code, which returns its outputs, into the reference's worker.
 
     Raises:
         KernelFailure: it does not load.
     """
-    (runner.kernel_folder / _REFERENCE_FILE).write_text(definition["reference"], "utf-8")
-    runner.exchange(
-        "load",
-        binding=framework,
-        root=str(runner.kernel_folder),
-        file=_REFERENCE_FILE,
-        symbol="run",
-        destinationPassing=False,
-    )
-    runner.returns_outputs = True
+    write_files(files, reference.kernel_folder)
+    reference.exchange("load", root=str(reference.kernel_folder), framework=reference.framework, **frame)
+    reference.returns_outputs = True
 
 
-def _load_library(runner: Runner, kernel: Kernel, definition: Definition, library: Path) -> None:
-    private = runner.kernel_folder / "kernel.so"
-    shutil.copyfile(library, private)
-    _, symbol = entry_of(kernel)
-    scalars = [spec["dtype"] for spec in definition["inputs"].values() if spec["shape"] is None]
-    try:
-        runner.exchange("load", binding="c", library=str(private), symbol=symbol, scalarDtypes=scalars)
-    except KernelFailure as failure:
-        if failure.raised == "AttributeError":
-            raise missing_symbol(definition, symbol) from None
-        if failure.raised == "OSError":
-            raise KernelFailure("compile_error", failure.message) from None
-        raise
-
-
-def load_kernel(runner: Runner, kernel: Kernel, definition: Definition, library: Path | None, framework: str) -> None:
-    """Load a kernel: its built `library`, or its Python files with arrays of `framework`.
+def load_library(runner: Runner, kernel: Kernel, library: Path, scalar_dtypes: Sequence[str], declaration: str) -> None:
+    """Load a kernel that is a function of a shared object.
 
     Raises:
         KernelFailure: `compile_error` when it cannot be loaded, `runtime_error` when that ends the process.
     """
-    if library is not None:
-        _load_library(runner, kernel, definition, library)
-        return
-    write_files(kernel, runner.kernel_folder)
-    file, symbol = entry_of(kernel)
+    private = runner.kernel_folder / _LIBRARY_FILE
+    shutil.copyfile(library, private)
+    _, symbol = entry_of(kernel)
     try:
+        with compile_errors():
+            runner.exchange("load", binding="c", library=str(private), symbol=symbol, scalarDtypes=scalar_dtypes)
+    except KernelFailure as failure:
+        raise missing_symbol(symbol, declaration) if failure.raised == "AttributeError" else failure from None
+
+
+def load_module(
+    runner: Runner,
+    kernel: Kernel,
+    library: Path | None,
+    *,
+    binding: str,
+    destination_passing: bool,
+    beside: Sequence[SourceFile] = (),
+    **more: Any,
+) -> None:
+    """Load a kernel that is a Python module, with what was built of its native sources beside its entry file.
+
+    Args:
+        runner: the kernel's worker.
+        kernel: the kernel.
+        library: the shared object, if it has native sources.
+        binding: the worker's binding.
+        destination_passing: whether it fills its outputs instead of returning them.
+        beside: files of the problem that it may import; its own win over them.
+        more: what the binding needs to know beyond that.
+
+    Raises:
+        KernelFailure: `compile_error` when it cannot be loaded, `runtime_error` when that ends the process.
+    """
+    folder = runner.kernel_folder
+    write_files([*beside, *kernel["files"]], folder)
+    file, symbol = entry_of(kernel)
+    if library is not None:
+        shutil.copyfile(library, (folder / file).with_name(_LIBRARY_FILE))
+    with compile_errors():
         runner.exchange(
             "load",
-            binding=framework,
-            root=str(runner.kernel_folder),
+            binding=binding,
+            root=str(folder),
             file=file,
             symbol=symbol,
-            destinationPassing=kernel["destinationPassing"],
+            framework=runner.framework,
+            destinationPassing=destination_passing,
+            **more,
         )
+    runner.returns_outputs = not destination_passing
+
+
+@contextmanager
+def compile_errors() -> Generator[None, None, None]:
+    """Take what a kernel raises while it is loaded for a failure to build it."""
+    try:
+        yield
     except KernelFailure as failure:
-        if failure.raised:
-            raise KernelFailure("compile_error", failure.message, failure.detail) from None
-        raise
-    runner.returns_outputs = not kernel["destinationPassing"]
+        if not failure.raised:
+            raise
+        raise KernelFailure("compile_error", failure.message, failure.detail, raised=failure.raised) from None

@@ -1,25 +1,28 @@
 """The build phase: compilers run while the workers start; then every kernel is loaded into a worker of its own."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from ksearch_referee.build import Build
-from ksearch_referee.environment import cache_folder
-from ksearch_referee.failures import Guard, InfraError, KernelFailure
-from ksearch_referee.loading import array_framework, load_kernel, load_reference
-from ksearch_referee.runner import Runner
-from ksearch_referee.session import Session
+from ksearch_referee.environment import cache_folder, require_torch, require_triton
+from ksearch_referee.failures import Guard, KernelFailure
+from ksearch_referee.judgement import Judgement
+from ksearch_referee.reference import fit, greet, load_reference, reference_failed
+from ksearch_referee.runner import Framework, Runner
 from ksearch_referee.toolchain import find_toolchain
 from ksearch_referee.wire import Kernel
 
 
 @dataclass
 class Workers:
-    """The three processes of a judgement. An incumbent that fails drops out: that is not the candidate's fault."""
+    """The three processes of a judgement. An incumbent that fails drops out: that is not the candidate's fault.
+
+    `served` is the workload that the kernels were called on last.
+    """
 
     kernel: Runner
     reference: Runner
     incumbent: Runner | None
+    served: int | None = None
 
     @property
     def present(self) -> list[Runner]:
@@ -27,20 +30,17 @@ class Workers:
         return [runner for runner in (self.kernel, self.reference, self.incumbent) if runner is not None]
 
 
-def reference_failed(failure: KernelFailure) -> InfraError:
-    """Return the reference's failure as what it is: the problem's fault, not the kernel's."""
-    return InfraError(f"the problem's reference failed: {failure.message}\n{failure.detail}".strip())
-
-
-def drop_incumbent(session: Session, workers: Workers, failure: KernelFailure) -> None:
-    """Go on without the incumbent and say why."""
-    evidence = f"no comparison with the incumbent: {failure.message}"
-    session.guards.append(Guard("K02", "warn", evidence[:1_000]))
+def drop_incumbent(session: Judgement, workers: Workers, failure: KernelFailure) -> None:
+    """Go on without the incumbent, in every set of workers, and say why."""
     workers.incumbent = None
+    if session.incumbent is not None:
+        session.incumbent = None
+        evidence = f"no comparison with the incumbent: {failure.message}"
+        session.guards.append(Guard("K02", "warn", evidence[:1_000]))
 
 
-def _start_build(session: Session, kernel: Kernel | None) -> Build | None:
-    if kernel is None or kernel["language"] != "cpp":
+def _start_build(session: Judgement, kernel: Kernel) -> Build | None:
+    if kernel["language"] != "cpp":
         return None
     session.toolchain = find_toolchain()
     build = Build(kernel, session.toolchain, cache_folder(), session.settings["limits"])
@@ -48,70 +48,145 @@ def _start_build(session: Session, kernel: Kernel | None) -> Build | None:
     return build
 
 
-def _start_workers(session: Session, with_incumbent: bool) -> Workers:
-    """Start the workers in a random order: a process must not learn from its number whose kernel it holds."""
-    roles = ["reference", "kernel", *(["incumbent"] if with_incumbent else [])]
-    started = {role: session.start_worker(role) for role in session.shuffle.permutation(roles).tolist()}
-    session.kernel = started["kernel"]
+def _kernels(session: Judgement) -> dict[str, Kernel]:
+    """Return the kernels by role; the incumbent only as long as there is one."""
+    return {"kernel": session.request["kernel"], **({"incumbent": session.incumbent} if session.incumbent else {})}
+
+
+def _frameworks(session: Judgement) -> dict[str, Framework]:
+    """Return whose tensors the kernels work with; one behind a C function needs none."""
+
+    def framework(kernel: Kernel) -> Framework:
+        if kernel["language"] == "triton":
+            return "triton"
+        return "numpy" if kernel["binding"] == "c-abi" else session.problem.framework
+
+    return {role: framework(kernel) for role, kernel in _kernels(session).items()}
+
+
+def _start(session: Judgement, frameworks: dict[str, Framework]) -> dict[str, Runner]:
+    """Start workers in a random order: a process must not learn from its number whose kernel it holds.
+
+    Raises:
+        InfraError: they need torch, and there is none here.
+    """
+    if {"torch", "triton"} & set(frameworks.values()):
+        require_torch()
+    if "triton" in frameworks.values():
+        require_triton()
+    roles: list[str] = session.shuffle.permutation(list(frameworks)).tolist()
+    return {role: session.start_worker(role, frameworks[role]) for role in roles}
+
+
+def _start_set(session: Judgement) -> Workers:
+    frameworks: dict[str, Framework] = {"reference": session.problem.framework, **_frameworks(session)}
+    started = _start(session, frameworks)
     return Workers(started["kernel"], started["reference"], started.get("incumbent"))
 
 
-def _greet(session: Session, workers: Workers) -> None:
-    """Wait until the workers are up, before any of them holds foreign code.
+def _load_reference(session: Judgement, reference: Runner) -> None:
+    """Load the problem.
 
     Raises:
-        InfraError: one does not start: this host, or `limits.memoryMb`, is at fault.
+        ProblemFault, InputError, DtypeError: see `load_reference`.
     """
-    for runner in workers.present:
-        try:
-            session.isolation = runner.greet()
-        except KernelFailure as failure:
-            raise InfraError(f"a worker did not start: {failure.message}\n{failure.detail}".strip()) from None
-
-
-def _built(session: Session, build: Build | None) -> Path | None:
-    """Wait for the candidate's build, if it has one, and keep what it said."""
-    if build is None:
-        return None
     try:
-        return build.wait(session.total)
-    finally:
-        session.build_log, session.build_log_cut = build.log, build.log_cut
-        session.build_ms = build.build_ms
-
-
-def _load_incumbent(session: Session, workers: Workers, kernel: Kernel, build: Build | None, framework: str) -> None:
-    if workers.incumbent is None:
-        return
-    try:
-        library = build.wait(session.total) if build else None
-        load_kernel(workers.incumbent, kernel, session.definition, library, framework)
+        load_reference(session, reference)
     except KernelFailure as failure:
-        drop_incumbent(session, workers, failure)
+        raise reference_failed(failure) from None
 
 
-def prepare(session: Session) -> Workers:
+def _load_kernels(session: Judgement, workers: Workers) -> list[Guard]:
+    """Load the kernels in a random order; return what is to be said of the candidate.
+
+    Raises:
+        KernelFailure: the candidate does not load.
+    """
+    kernels = _kernels(session)
+    said: list[Guard] = []
+    for role in session.shuffle.permutation(list(kernels)).tolist():
+        library = session.libraries.get(role)
+        if role == "kernel":
+            said = session.problem.load_kernel(workers.kernel, kernels[role], library)
+        elif workers.incumbent is not None:
+            try:
+                session.problem.load_kernel(workers.incumbent, kernels[role], library)
+            except KernelFailure as failure:
+                drop_incumbent(session, workers, failure)
+    return said
+
+
+def _keep_libraries(session: Judgement, workers: Workers, builds: dict[str, Build | None]) -> None:
+    """Wait for the builds and keep what the candidate's said.
+
+    Raises:
+        KernelFailure: the candidate does not build.
+    """
+    for role, build in builds.items():
+        if build is None:
+            continue
+        try:
+            session.libraries[role] = build.wait(session.total)
+        except KernelFailure as failure:
+            if role == "kernel":
+                raise
+            drop_incumbent(session, workers, failure)
+        finally:
+            if role == "kernel":
+                session.build_log, session.build_log_cut = build.log, build.log_cut
+                session.build_ms = build.build_ms
+
+
+def prepare(session: Judgement) -> Workers:
     """Build and load the candidate, the reference and, when times will be taken, the incumbent.
 
     Raises:
         KernelFailure: the candidate does not build or load.
         InfraError: the reference does not load, or this host lacks a compiler or torch.
     """
-    framework = array_framework(session.definition)
-    incumbent = session.request["incumbent"] if session.settings["mode"] == "benchmark" else None
-    workers = _start_workers(session, incumbent is not None)
-    build = _start_build(session, session.request["kernel"])
-    incumbent_build = _start_build(session, incumbent)
-    _greet(session, workers)
-    try:
-        load_reference(workers.reference, session.definition, framework)
-    except KernelFailure as failure:
-        raise reference_failed(failure) from None
-    library = _built(session, build)
-    incumbent_first = session.shuffle.random() < 0.5  # as unpredictable as the order of the processes
-    if incumbent and incumbent_first:
-        _load_incumbent(session, workers, incumbent, incumbent_build, framework)
-    load_kernel(workers.kernel, session.request["kernel"], session.definition, library, framework)
-    if incumbent and not incumbent_first:
-        _load_incumbent(session, workers, incumbent, incumbent_build, framework)
+    workers = _start_set(session)
+    builds = {role: _start_build(session, kernel) for role, kernel in _kernels(session).items()}
+    greet(session, workers.present)
+    _load_reference(session, workers.reference)
+    fit(session, workers.present)
+    _keep_libraries(session, workers, builds)
+    session.guards += _load_kernels(session, workers)
+    if workers.kernel.framework == "triton":
+        evidence = "Triton was interpreted on the CPU: these times say nothing of a GPU"
+        session.guards.append(Guard("K04", "info", evidence))
     return workers
+
+
+def more_sets(session: Judgement, number: int) -> list[Workers]:
+    """Start and load further sets of workers, of kernels that `prepare` has built.
+
+    Raises:
+        KernelFailure, InfraError: as `prepare`.
+    """
+    sets = [_start_set(session) for _ in range(number)]
+    for workers in sets:
+        greet(session, workers.present)
+        _load_reference(session, workers.reference)
+        fit(session, workers.present)
+        _load_kernels(session, workers)
+    return sets
+
+
+def serve(session: Judgement, workers: Workers, workload: int) -> None:
+    """Make a set ready for a workload: with `isolateWorkloads` kernels that have served another begin anew.
+
+    Raises:
+        KernelFailure, InfraError: as `prepare`.
+    """
+    if session.incumbent is None:
+        workers.incumbent = None
+    if session.settings["isolateWorkloads"] and workers.served not in (None, workload):
+        for runner in (workers.kernel, workers.incumbent):
+            if runner is not None:
+                runner.retire()
+        started = _start(session, _frameworks(session))
+        workers.kernel, workers.incumbent = started["kernel"], started.get("incumbent")
+        greet(session, list(started.values()))
+        fit(session, list(started.values()))
+        _load_kernels(session, workers)
+    workers.served = workload

@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
+from statistics import mean
 from typing import Any
 
 from ksearch_referee import feedback
 from ksearch_referee.compare import measured
 from ksearch_referee.environment import describe
 from ksearch_referee.failures import Guard, InfraError, KernelFailure
-from ksearch_referee.session import Record, Session
+from ksearch_referee.judgement import Judgement
+from ksearch_referee.session import Record
 from ksearch_referee.statistics import geomean, point, ratio_interval, summary
 from ksearch_referee.wire import Kernel
 
@@ -23,7 +26,7 @@ def kernel_digest(kernel: Kernel) -> str:
     return f"ker_{hashlib.sha256(canonical.encode()).hexdigest()[:16]}"
 
 
-def _workload(record: Record, session: Session) -> dict[str, Any]:
+def _workload(record: Record, session: Judgement) -> dict[str, Any]:
     comparison, times = record.comparison, record.times
     statistic = session.settings["timing"]["statistic"]
     correctness = comparison and {
@@ -36,8 +39,8 @@ def _workload(record: Record, session: Session) -> dict[str, Any]:
         "bad": comparison.bad,
     }
     return {
-        "id": record.workload["uuid"],
-        "axes": record.workload["axes"],
+        "id": record.case.id,
+        "axes": dict(record.case.axes),
         "status": record.status,
         "correctness": correctness,
         "call": summary(times.kernel) if times else None,
@@ -49,27 +52,34 @@ def _workload(record: Record, session: Session) -> dict[str, Any]:
     }
 
 
-def _scores(session: Session) -> dict[str, Any]:
+def _scores(session: Judgement) -> dict[str, Any]:
     """Return `score` and `aggregate` of a passed benchmark; both null without times."""
-    timed = [record.times for record in session.records if record.times is not None]
+    timed = [(record.case.id, record.times) for record in session.records if record.times is not None]
     if not timed:
         return {"score": None, "aggregate": None}
     statistic, name = session.settings["timing"]["statistic"], session.settings["aggregate"]
-    kernel, reference = [t.kernel for t in timed], [t.reference for t in timed]
+    kernel = [times.kernel for _, times in timed]
+    reference = [times.reference for _, times in timed]
+    incumbent = [times.incumbent for _, times in timed]
+    baseline_ns = session.settings["baselineNs"]
+    baseline = [[baseline_ns[case]] for case, _ in timed] if baseline_ns else []
     rng = session.rng("bootstrap")
-    score = ratio_interval(reference, kernel, statistic, name, rng, paired=False)
-    speedups = [point(r, statistic) / point(k, statistic) for r, k in zip(reference, kernel, strict=True)]
+
+    def ratios(yardstick: Sequence[Sequence[int]]) -> list[float]:
+        return [point(above, statistic) / point(k, statistic) for above, k in zip(yardstick, kernel, strict=True)]
+
+    yardstick = baseline if name.endswith("vs_baseline") else reference
+    score = ratio_interval(yardstick, kernel, statistic, name, rng, paired=False)
     versus = None
-    incumbent = [t.incumbent for t in timed]
     if all(len(i) == len(k) for i, k in zip(incumbent, kernel, strict=True)):
         versus = ratio_interval(incumbent, kernel, statistic, "geomean_speedup", rng, paired=True)
     aggregate = {
-        "geomeanSpeedup": geomean(speedups),
-        "meanSpeedup": sum(speedups) / len(speedups),
+        "geomeanSpeedup": geomean(ratios(reference)),
+        "meanSpeedup": mean(ratios(reference)),
         "geomeanCallNs": max(1, round(geomean([point(k, statistic) for k in kernel]))),
         "geomeanReferenceNs": max(1, round(geomean([point(r, statistic) for r in reference]))),
-        "geomeanVsBaseline": None,
-        "meanVsBaseline": None,
+        "geomeanVsBaseline": geomean(ratios(baseline)) if baseline else None,
+        "meanVsBaseline": mean(ratios(baseline)) if baseline else None,
         "vsIncumbent": versus,
     }
     return {"score": {"name": name, **score}, "aggregate": aggregate}
@@ -79,9 +89,9 @@ def _guard(guard: Guard) -> dict[str, str]:
     return {"id": guard.id, "level": guard.level, "evidence": feedback.one_line(guard.evidence)}
 
 
-def result_of(session: Session, failure: Failure | None) -> dict[str, Any]:
+def result_of(session: Judgement, failure: Failure | None) -> dict[str, Any]:
     """Write the result of a judgement that passed (`failure` None) or ended early."""
-    run_log, run_cut = session.kernel.log() if session.kernel else ("", False)
+    run_log, run_cut = session.kernel_log()
     workloads = [_workload(record, session) for record in session.records]
     guards = list(session.guards)
     if isinstance(failure, KernelFailure) and failure.guard:
@@ -95,7 +105,7 @@ def result_of(session: Session, failure: Failure | None) -> dict[str, Any]:
     return {
         "schema": "ksearch.result/1",
         "requestId": session.request["requestId"],
-        "device": session.request["device"],
+        "device": session.device,
         "status": status,
         "phase": session.phase,
         "workloads": workloads,

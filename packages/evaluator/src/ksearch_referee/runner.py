@@ -20,7 +20,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,9 @@ _WAKE_CPU_NS = 20_000  # what a thread needs to wake up and fall asleep again
 _MOST_SPREAD = 4  # threads a CPU
 _FLUSH_TIMEOUT_S = 1.0
 _MIN_START_S = 20.0
+Framework = Literal["numpy", "torch", "triton"]
+"""Whose tensors a worker's Python code works with; `triton` is torch, with Triton's kernels interpreted."""
+
 _ERROR_KEYS = ("type", "message", "traceback")
 
 
@@ -63,9 +66,10 @@ class Answer:
     early_cpu_ns: int
 
 
-def worker_environment(folder: Path) -> dict[str, str]:
-    """Return all that a worker gets for an environment, the same for the kernel, the reference and the incumbent."""
+def worker_environment(folder: Path, framework: Framework) -> dict[str, str]:
+    """Return all that a worker gets for an environment, whosever kernel it holds."""
     return {
+        **({"TRITON_INTERPRET": "1"} if framework == "triton" else {}),
         "HOME": str(folder),
         "TMPDIR": str(folder),
         "LC_ALL": "C.UTF-8",
@@ -125,9 +129,10 @@ class Runner:
     that. `wakings` counts the exchanges before which it ran though it had been stopped.
     """
 
-    def __init__(self, role: str, arena_bytes: int, limits: Limits, total: Budget) -> None:
+    def __init__(self, role: str, framework: Framework, limits: Limits, total: Budget) -> None:
         self.role = role
-        self.arena = Arena(arena_bytes)
+        self.framework: Framework = framework
+        self.arena = Arena()
         self.folder = Path(tempfile.mkdtemp(prefix="ksearch-worker-"))
         self.kernel_folder = self.folder / "kernel"
         self.allowance_s = max(_MIN_START_S, limits["buildMs"] / 1_000)
@@ -136,23 +141,25 @@ class Runner:
         self.wakings = 0
         self._stopped_at_cpu_ns: int | None = None
         self._log_bytes = limits["logBytes"]
+        self._memory_mb = limits["memoryMb"]
         self._total = total
         self._exit: str | None = None
-        self._process = self._start(limits)
+        self._process = self._start()
         self._pidfd = os.pidfd_open(self.pid)
         self._reader = FrameReader(self._channel, self._pidfd)
 
-    def _start(self, limits: Limits) -> subprocess.Popen[bytes]:
+    def _start(self) -> subprocess.Popen[bytes]:
         work = self.folder / "work"
         work.mkdir()
         self.kernel_folder.mkdir()
         self._channel, theirs = socket.socketpair()
         self._channel.settimeout(_SEND_TIMEOUT_S)
-        arguments = ["-I", "-B", "-u", "-m", "ksearch_referee.worker", str(theirs.fileno()), str(self.arena.descriptor)]
+        module = ["-I", "-B", "-u", "-m", "ksearch_referee.worker"]
+        arguments = [*module, str(theirs.fileno()), str(self.arena.descriptor), self.framework]
         with theirs, (self.folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
-                env=worker_environment(work),
+                env=worker_environment(work, self.framework),
                 cwd=work,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -163,10 +170,6 @@ class Runner:
         resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (_MAX_FILE_BYTES, _MAX_FILE_BYTES))
-        if limits["memoryMb"] is not None:
-            pool = len(os.sched_getaffinity(0)) * _THREAD_BYTES
-            address_space = (limits["memoryMb"] << 20) + self.arena.nbytes + pool
-            resource.prlimit(process.pid, resource.RLIMIT_AS, (address_space, address_space))
         return process
 
     def exchange(self, operation: str, **fields: Any) -> Answer:
@@ -220,17 +223,40 @@ class Runner:
         Raises:
             KernelFailure: it does not start.
         """
-        return ["process", "empty-env", "rlimits", *self.exchange("hello").frame["isolation"]]
+        measures: list[str] = self.exchange("hello").frame["isolation"]
+        self._limit_memory(final=False)
+        return ["process", "empty-env", "rlimits", *measures]
 
-    def read(self, address: int, nbytes: int) -> NDArray[np.uint8]:
+    def fit(self, nbytes: int) -> None:
+        """Give the arena its size and set the worker's limit of memory for good.
+
+        Called once, before the first call; for a kernel's worker before its kernel is loaded.
+        """
+        self.arena.fit(nbytes)
+        self._limit_memory(final=True)
+        self.exchange("map")
+
+    def _limit_memory(self, *, final: bool) -> None:
+        """Grant `limits.memoryMb` beside the arena, a pool of threads, and all that a worker holds by itself."""
+        if self._memory_mb is None:
+            return
+        held = int(Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[0]) * resource.getpagesize()
+        pool = len(os.sched_getaffinity(0)) * _THREAD_BYTES
+        address_space = held + self.arena.nbytes + (self._memory_mb << 20) + pool
+        ceiling = address_space if final else resource.prlimit(self.pid, resource.RLIMIT_AS)[1]
+        resource.prlimit(self.pid, resource.RLIMIT_AS, (address_space, ceiling))
+
+    def read(self, address: int, nbytes: int, *, believed: bool = False) -> NDArray[np.uint8]:
         """Copy bytes out of the memory of the stopped worker, wherever they lie.
+
+        Of one that is believed they may be anybody's: a problem's weights may be mapped from a file.
 
         Raises:
             KernelFailure: not all of it can be read (`runtime_error`), or it is not the worker's own (`rejected`).
         """
         try:
             with _watchdog().over(self.pid, _READ_TIMEOUT_S):
-                if is_shared(self.pid, address, nbytes):
+                if not believed and is_shared(self.pid, address, nbytes):
                     raise rejected("X10", f"the {self.role} returned memory that is shared or belongs to a file")
                 return read_memory(self.pid, address, nbytes)
         except OSError as error:
@@ -247,15 +273,22 @@ class Runner:
         """Ids of the threads of the worker process."""
         return [int(name) for name in os.listdir(f"/proc/{self.pid}/task")]  # noqa: PTH208 - before a call
 
-    def log(self) -> tuple[str, bool]:
-        """Return what the worker printed, cut to `limits.logBytes`, and whether something was cut."""
+    def log(self) -> bytes:
+        """Return what the worker printed, at most one byte more than `limits.logBytes`."""
+        self._flush_log()
+        with (self.folder / "log").open("rb") as log:
+            return log.read(self._log_bytes + 1)
+
+    def _flush_log(self) -> None:
         if self._exit is None:
             self.allowance_s = _FLUSH_TIMEOUT_S
             with contextlib.suppress(KernelFailure, TimeUp):
                 self.exchange("flush-logs")
-        with (self.folder / "log").open("rb") as log:
-            text = log.read(self._log_bytes + 1)
-        return text[: self._log_bytes].decode("utf-8", "replace"), len(text) > self._log_bytes
+
+    def retire(self) -> None:
+        """End the worker before its judgement ends; its log stays."""
+        self._flush_log()
+        self.close()
 
     def close(self) -> None:
         """Kill the worker and all that it started. Idempotent."""
@@ -329,7 +362,9 @@ class Runner:
         ended_alone = bool(select.select([self._pidfd], [], [], _EXIT_GRACE_S)[0])
         self.close()
         what = self._exit if ended_alone else "closed its channel to the referee"
-        return KernelFailure("runtime_error", f"the process of the {self.role} {what}", self.log()[0][-2_000:])
+        return KernelFailure(
+            "runtime_error", f"the process of the {self.role} {what}", self.log()[-2_000:].decode("utf-8", "replace")
+        )
 
     def forged(self, evidence: str) -> KernelFailure:
         """Kill the worker; return the failure of a kernel that wrote to the referee's channel itself."""

@@ -6,17 +6,9 @@ from pathlib import PurePosixPath
 
 from ksearch_referee.diagnostics import source_lines
 from ksearch_referee.failures import InfraError, KernelFailure
-from ksearch_referee.problem import c_prototype
-from ksearch_referee.wire import Definition, Kernel
-
-_CPU_BINDINGS = {("cpp", "c-abi"), ("python", "python")}
-_CPP_SUFFIXES = (".cpp", ".cc")
-
-
-def entry_of(kernel: Kernel) -> tuple[str, str]:
-    """Return (file, symbol) of the entry point."""
-    file, _, symbol = kernel["entryPoint"].partition("::")
-    return file, symbol
+from ksearch_referee.formats.format import Format
+from ksearch_referee.kernels import NATIVE_SUFFIXES, entry_of, missing_symbol
+from ksearch_referee.wire import Kernel
 
 
 def check_device(device: str) -> None:
@@ -54,7 +46,7 @@ def _names(module: ast.Module) -> set[str]:
     """Return the names that a module defines or imports anywhere."""
     names: set[str] = set()
     for node in ast.walk(module):
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
@@ -63,44 +55,50 @@ def _names(module: ast.Module) -> set[str]:
     return names
 
 
-def _check_python(kernel: Kernel, entry: str, symbol: str) -> None:
+def _check_python(kernel: Kernel, entry: str, symbol: str, declaration: str) -> None:
     sources = [file for file in kernel["files"] if file["path"].endswith(".py")]
     modules = {file["path"]: _parse(kernel, file["path"], file["content"]) for file in sources}
     if entry not in modules:
         raise KernelFailure("compile_error", f"the entry file '{entry}' is not a Python file")
     if symbol not in _names(modules[entry]):
-        raise KernelFailure("compile_error", f"'{entry}' defines no function '{symbol}'")
+        raise missing_symbol(symbol, declaration)
 
 
-def _check_cpp(kernel: Kernel, entry: str, symbol: str, definition: Definition) -> None:
-    if not entry.endswith(_CPP_SUFFIXES):
-        raise KernelFailure("compile_error", f"the entry file '{entry}' is none of {', '.join(_CPP_SUFFIXES)}")
+def _check_native(kernel: Kernel, entry: str, symbol: str, declaration: str) -> None:
+    if not entry.endswith(NATIVE_SUFFIXES):
+        raise KernelFailure("compile_error", f"the entry file '{entry}' is none of {', '.join(NATIVE_SUFFIXES)}")
     text = next(file["content"] for file in kernel["files"] if file["path"] == entry)
     if re.search(rf"\b{re.escape(symbol)}\b", text) is None:
-        raise missing_symbol(definition, symbol)
+        raise missing_symbol(symbol, declaration)
 
 
-def missing_symbol(definition: Definition, symbol: str) -> KernelFailure:
-    """Return the failure of a C++ kernel that does not export its entry point."""
-    return KernelFailure(
-        "compile_error",
-        f"the kernel exports no function '{symbol}'",
-        f"It must be declared exactly as:\n{c_prototype(definition, symbol)}",
-    )
+def _check_beginning(kernel: Kernel, problem: Format) -> None:
+    """Check how the kernel is written and called.
+
+    Raises:
+        InfraError: it is written for a GPU: no mistake in it, it came to the wrong device.
+        KernelFailure: `compile_error`.
+    """
+    language, binding = kernel["language"], kernel["binding"]
+    if language == "cuda":
+        raise InfraError("this is a CUDA kernel, and the device of this request is `cpu`: judge it on a GPU")
+    if (language, binding) not in problem.beginnings:
+        known = ", ".join(f"'{known}' with '{way}'" for known, way in sorted(problem.beginnings))
+        message = f"a kernel of this problem cannot be in the language '{language}' with the binding '{binding}'"
+        raise KernelFailure("compile_error", f"{message}: use {known}")
 
 
-def check_kernel(kernel: Kernel, definition: Definition) -> None:
+def check_kernel(kernel: Kernel, problem: Format) -> None:
     """Check that a kernel is for this problem, for a CPU, parses and has its entry point.
 
     Raises:
         KernelFailure: `compile_error`.
+        InfraError: it needs another device.
     """
-    if kernel["definition"] != definition["name"]:
-        message = f"the kernel is for '{kernel['definition']}', not for '{definition['name']}'"
+    if kernel["definition"] != problem.name:
+        message = f"the kernel is for '{kernel['definition']}', not for '{problem.name}'"
         raise KernelFailure("compile_error", message)
-    if (kernel["language"], kernel["binding"]) not in _CPU_BINDINGS:
-        message = f"language '{kernel['language']}' with binding '{kernel['binding']}' does not run on a CPU"
-        raise KernelFailure("compile_error", f"{message}: use 'cpp' with 'c-abi' or 'python' with 'python'")
+    _check_beginning(kernel, problem)
     entry, symbol = entry_of(kernel)
     paths = {file["path"] for file in kernel["files"]}
     if entry not in paths:
@@ -108,7 +106,9 @@ def check_kernel(kernel: Kernel, definition: Definition) -> None:
     for path in paths:
         if not paths.isdisjoint(str(folder) for folder in PurePosixPath(path).parents):
             raise KernelFailure("compile_error", f"'{path}' lies below a path that is a file")
-    if kernel["language"] == "python":
-        _check_python(kernel, entry, symbol)
-    else:
-        _check_cpp(kernel, entry, symbol, definition)
+    if kernel["binding"] == "c-abi":
+        _check_native(kernel, entry, symbol, problem.declaration(kernel))
+        return
+    _check_python(kernel, entry, symbol, problem.declaration(kernel))
+    if kernel["language"] == "cpp" and not any(path.endswith(NATIVE_SUFFIXES) for path in paths):
+        raise KernelFailure("compile_error", f"there is no {' or '.join(NATIVE_SUFFIXES)} file beside '{entry}'")

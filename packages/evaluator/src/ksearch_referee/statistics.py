@@ -6,8 +6,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ksearch_referee.wire import Aggregate
+
 Statistic = Literal["median", "mean"]
-Aggregate = Literal["geomean_speedup", "mean_speedup"]
 Nanoseconds = Sequence[int]
 
 _RESAMPLES = 400
@@ -77,6 +78,6 @@ def ratio_interval(
         others = picks if paired else rng.integers(0, below.size, (_RESAMPLES, below.size))
         resampled.append(_statistic(above[picks], statistic) / _statistic(below[others], statistic))
     table = np.stack(resampled)
-    if aggregate == "geomean_speedup":
+    if aggregate.startswith("geomean"):
         return _interval(geomean(ratios), np.exp(np.log(table).mean(axis=0)))
     return _interval(float(np.mean(ratios)), table.mean(axis=0))

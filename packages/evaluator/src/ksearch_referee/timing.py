@@ -1,16 +1,17 @@
 """Timing of one workload: candidate, incumbent and reference in turn, on the same inputs, each call checked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import permutations
-from typing import Any
 
 from ksearch_referee import guards
 from ksearch_referee.caches import CacheFlush
-from ksearch_referee.calls import Call, call, idle_call
-from ksearch_referee.checking import check_incumbent, incumbent_call, note, reference_call
+from ksearch_referee.calls import Call, Values, call, idle_call
+from ksearch_referee.checking import check_incumbent, incumbent_call, note
 from ksearch_referee.failures import Guard, KernelFailure
-from ksearch_referee.preparation import Workers, drop_incumbent, reference_failed
-from ksearch_referee.session import Purpose, Record, Session, Times
+from ksearch_referee.judgement import Judgement
+from ksearch_referee.preparation import Workers, drop_incumbent, serve
+from ksearch_referee.reference import draw_inputs, reference_call, reference_failed
+from ksearch_referee.session import Purpose, Record, Times
 
 _ORDERS = tuple(permutations(("incumbent", "kernel", "reference", "idle")))
 _MAX_IDLE_NS = 5_000_000
@@ -24,7 +25,7 @@ class _Round:
     So drift, and who went before, hit all alike, and a kernel cannot tell from the pauses which of them it is.
     """
 
-    def __init__(self, session: Session, workers: Workers, record: Record) -> None:
+    def __init__(self, session: Judgement, workers: Workers, record: Record) -> None:
         self._session = session
         self._workers = workers
         self._record = record
@@ -42,14 +43,14 @@ class _Round:
             self._orders = [_ORDERS[i] for i in self._session.shuffle.permutation(len(_ORDERS))]
         return self._orders.pop()
 
-    def _idle_call(self, values: Mapping[str, Any], trial: int, flush: CacheFlush | None) -> Call:
+    def _idle_call(self, values: Values, trial: int, flush: CacheFlush | None) -> Call:
         rng = self._session.rng("poison", self._record.index, trial)
         try:
             return idle_call(self._workers.reference, self._record.layout, values, rng, flush, self._idle_ns)
         except KernelFailure as failure:
             raise reference_failed(failure) from None
 
-    def play(self, purpose: Purpose, trial: int, values: Mapping[str, Any]) -> None:
+    def play(self, purpose: Purpose, trial: int, values: Values) -> None:
         """Call each kernel once on `values`."""
         flush = self._session.flush_caches if purpose == "timing" else None
         session, workers, record = self._session, self._workers, self._record
@@ -59,15 +60,15 @@ class _Round:
             if role == "kernel":
                 self.kernel.append(call(workers.kernel, record.layout, values, rng, flush))
             elif role == "reference":
-                self.reference.append(reference_call(workers, record, values, rng, flush))
+                self.reference.append(reference_call(workers.reference, record, values, rng, flush))
             elif role == "incumbent":
                 old = incumbent_call(session, workers, record, values, rng, flush)
             else:
                 self.idle.append(self._idle_call(values, trial, flush))
         if self._checked:
             if old is not None:
-                check_incumbent(session, workers, record, old, self.reference[-1])
-            note(session, record, self.kernel[-1], self.reference[-1])
+                check_incumbent(session, workers, record, values, old, self.reference[-1])
+            note(session, workers, record, values, self.kernel[-1], self.reference[-1])
             record.checked_timed += purpose == "timing"
         if old is not None and workers.incumbent is not None:
             self.incumbent.append(old)
@@ -98,20 +99,20 @@ class _Round:
             calls.clear()
 
 
-def _take(session: Session, workers: Workers, record: Record, first_trial: int) -> _Round:
+def _take(session: Judgement, workers: Workers, record: Record, first_trial: int) -> _Round:
     """Warm up and call every kernel as often as the settings say."""
     timing = session.settings["timing"]
     for runner in workers.present:
         runner.allowance_s = session.settings["limits"]["workloadMs"] / 1_000
     rounds = _Round(session, workers, record)
     for trial in range(first_trial, first_trial + timing["warmup"]):
-        rounds.play("warmup", trial, session.inputs(record, "warmup", trial))
+        rounds.play("warmup", trial, draw_inputs(session, workers.reference, record, "warmup", trial))
     rounds.forget()
     threads = len(workers.kernel.threads)
-    values = session.inputs(record, "timing", first_trial)
+    values = draw_inputs(session, workers.reference, record, "timing", first_trial)
     for trial in range(first_trial, first_trial + timing["iterations"]):
         if timing["inputs"] == "fresh" and trial > first_trial:
-            values = session.inputs(record, "timing", trial)
+            values = draw_inputs(session, workers.reference, record, "timing", trial)
         rounds.play("timing", trial, values)
     grown = guards.check_threads(threads, len(workers.kernel.threads))
     if grown is not None:
@@ -119,7 +120,7 @@ def _take(session: Session, workers: Workers, record: Record, first_trial: int) 
     return rounds
 
 
-def _best_take(session: Session, workers: Workers, record: Record) -> _Round:
+def _best_take(session: Judgement, workers: Workers, record: Record) -> _Round:
     """Take times again while they are doubtful: noise does not last, a lie does.
 
     Raises:
@@ -135,7 +136,7 @@ def _best_take(session: Session, workers: Workers, record: Record) -> _Round:
     return best
 
 
-def _times(session: Session, workers: Workers, rounds: _Round, workload: str) -> Times:
+def _times(session: Judgement, workers: Workers, rounds: _Round, workload: str) -> Times:
     """Return the claims, raised to what the driver's clocks saw; say in a guard where that changes something."""
     shortest_ns = guards.shortest_ns(rounds.idle)
 
@@ -159,7 +160,7 @@ def _times(session: Session, workers: Workers, rounds: _Round, workload: str) ->
     return Times(kernel, raised(rounds.reference, 0), incumbent)
 
 
-def time_workload(session: Session, workers: Workers, record: Record) -> None:
+def time_workload(session: Judgement, workers: Workers, record: Record) -> None:
     """Time one workload, alone on this host as far as judges go.
 
     Raises:
@@ -168,8 +169,9 @@ def time_workload(session: Session, workers: Workers, record: Record) -> None:
     with session.slot.exclusive() as waited_s:
         session.total.exclude(waited_s)
         try:
+            serve(session, workers, record.index)
             rounds = _best_take(session, workers, record)
-            record.times = _times(session, workers, rounds, record.workload["uuid"])
+            record.times = _times(session, workers, rounds, record.case.id)
         except KernelFailure as failure:
             record.status = failure.status
             raise

@@ -28,25 +28,57 @@ class Workload(TypedDict):
     inputs: dict[str, dict[str, Any]]
 
 
-class Problem(TypedDict):
+class SourceFile(TypedDict):
+    """One file of a kernel or a problem; `path` is a plain relative POSIX path."""
+
+    path: str
+    content: str
+
+
+class FlashInferProblem(TypedDict):
     """A definition and the workloads it is judged on."""
 
+    format: Literal["flashinfer"]
     definition: Definition
     workloads: list[Workload]
 
 
-class SourceFile(TypedDict):
-    """One file of a kernel; `path` is a plain relative POSIX path."""
+class GpuModeCase(TypedDict):
+    """Keyword arguments of `generate_input`, without its seed."""
 
-    path: str
-    content: str
+    id: str
+    args: dict[str, int | float | bool | str]
+
+
+class GpuModeProblem(TypedDict):
+    """Python files with `reference.py` among them; `tests` are checked, `benchmarks` checked and timed."""
+
+    format: Literal["gpumode"]
+    name: str
+    files: list[SourceFile]
+    tests: list[GpuModeCase]
+    benchmarks: list[GpuModeCase]
+
+
+class KernelBenchProblem(TypedDict):
+    """One Python file with `Model`, `get_inputs` and `get_init_inputs`."""
+
+    format: Literal["kernelbench"]
+    name: str
+    level: int
+    source: str
+    precision: Literal["fp32", "fp16", "bf16"]
+
+
+Problem = FlashInferProblem | GpuModeProblem | KernelBenchProblem
+Language = Literal["cpp", "python", "triton", "cuda"]
 
 
 class Kernel(TypedDict):
     """A complete solution of one problem; `entryPoint` is `file::symbol`."""
 
     definition: str
-    language: Literal["cpp", "python", "triton", "cuda"]
+    language: Language
     entryPoint: str
     binding: Literal["c-abi", "python", "torch"]
     destinationPassing: bool
@@ -76,7 +108,7 @@ class TimingSettings(TypedDict):
 
 
 class Limits(TypedDict):
-    """Upper bounds; `memoryMb` (MiB of address space, beside a pool of one thread a CPU) holds for each worker.
+    """Upper bounds; `memoryMb` (MiB of address space, beside what a worker holds by itself) holds for each worker.
 
     `processes` is not enforced yet: a worker starts none at all.
     """
@@ -89,6 +121,9 @@ class Limits(TypedDict):
     processes: int
 
 
+Aggregate = Literal["geomean_speedup", "mean_speedup", "geomean_vs_baseline", "mean_vs_baseline"]
+
+
 class Settings(TypedDict):
     """Everything of a judgement that is policy."""
 
@@ -96,7 +131,7 @@ class Settings(TypedDict):
     mode: Literal["compile", "test", "benchmark"]
     correctness: CorrectnessSettings
     timing: TimingSettings
-    aggregate: Literal["geomean_speedup", "mean_speedup", "geomean_vs_baseline", "mean_vs_baseline"]
+    aggregate: Aggregate
     baselineNs: dict[str, int] | None
     isolateWorkloads: bool
     parallelWorkloads: int
@@ -111,5 +146,14 @@ class Request(TypedDict):
     problem: Problem
     kernel: Kernel
     incumbent: Kernel | None
+    settings: Settings
+    device: str
+
+
+class ExaminationRequest(TypedDict):
+    """A problem to look at, without a kernel."""
+
+    requestId: str
+    problem: Problem
     settings: Settings
     device: str

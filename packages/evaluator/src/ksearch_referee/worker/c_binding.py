@@ -1,7 +1,7 @@
 """Binding `c-abi`: an `extern "C"` function called through ctypes with ready-made C values (see `c_prototype`)."""
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,8 +9,7 @@ import numpy as np
 
 from ksearch_referee.dtypes import numpy_dtype
 from ksearch_referee.frames import Frame
-from ksearch_referee.problem import Slot
-from ksearch_referee.worker.binding import DestinationCall
+from ksearch_referee.worker.binding import Answer, Arguments, DestinationCall
 
 _BITS = {1: np.uint8, 2: np.uint16}
 _C_SCALARS: dict[str, Callable[[Any], Any]] = {
@@ -33,26 +32,21 @@ def _c_scalar(value: float, name: str) -> Any:
 
 
 class _CKernel:
+    answers: Mapping[str, Answer] = {}
+
     def __init__(self, function: Callable[..., Any], scalar_dtypes: Sequence[str]) -> None:
         self._function = function
         self._scalar_dtypes = scalar_dtypes
 
-    def prepare(
-        self,
-        arguments: Sequence[np.ndarray | float],
-        outputs: Sequence[Slot],
-        buffers: Sequence[np.ndarray],
-        axes: Sequence[int],
-    ) -> DestinationCall:
+    def prepare(self, call: Arguments) -> DestinationCall:
         """Turn every argument into the C value that the prototype names."""
-        del outputs
         scalar_dtypes = iter(self._scalar_dtypes)
         values = [
             ctypes.c_void_p(a.ctypes.data) if isinstance(a, np.ndarray) else _c_scalar(a, next(scalar_dtypes))
-            for a in arguments
+            for a in call.inputs
         ]
-        values += [ctypes.c_void_p(buffer.ctypes.data) for buffer in buffers]
-        values += [ctypes.c_int64(axis) for axis in axes]
+        values += [ctypes.c_void_p(buffer.ctypes.data) for buffer in call.buffers]
+        values += [ctypes.c_int64(axis) for axis in call.axes]
         return DestinationCall(partial(self._function, *values))
 
 

@@ -1,114 +1,129 @@
-"""Binding `python`: a function of numpy arrays, called positionally in definition order.
+"""Binding `python`: a function of numpy arrays or torch tensors.
 
-It returns an array, a tuple or list in output order, or a dict by output name; or, destination-passing, it fills the
-outputs that follow the inputs. A returned array must be an exact, C-contiguous `numpy.ndarray` with memory of its own.
+It returns what its problem's reference returns: one tensor, or tensors in a tuple, list or dict; or,
+destination-passing, it fills the outputs that follow the inputs. A returned tensor must be exactly a tensor, with dense
+memory of its own.
 """
 
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 import numpy as np
 
-from ksearch_referee.dtypes import dtype_name
+from ksearch_referee import trees
 from ksearch_referee.frames import Frame
-from ksearch_referee.problem import Slot
-from ksearch_referee.worker.binding import DestinationCall, PreparedCall
+from ksearch_referee.worker.arrays import Arrays, Span, arrays_of, overlaps
+from ksearch_referee.worker.binding import Answer, Arguments, DestinationCall, PreparedCall
 
 
-def by_output(result: Any, outputs: Sequence[Slot]) -> list[Any]:
-    """Put what a kernel returned into output order.
+def by_name(result: Any, names: Sequence[str]) -> list[Any]:
+    """Put what a kernel returned into output order: one value, a tuple or list in that order, or a dict by name.
 
     Raises:
         TypeError: not as many values as the definition has outputs, or other names.
     """
-    names = [slot.name for slot in outputs]
     if isinstance(result, dict):
-        if set(result) != set(names):  # pyright: ignore[reportUnknownArgumentType]
-            raise TypeError(f"the kernel returned a dict with the keys {list(result)!r:.200}, not {names}")  # pyright: ignore[reportUnknownArgumentType]
-        return [result[name] for name in names]
-    values: list[Any] = list(result) if isinstance(result, tuple | list) else [result]  # pyright: ignore[reportUnknownArgumentType]
+        returned = cast("dict[Any, Any]", result)
+        if set(returned) != set(names):
+            raise TypeError(f"the kernel returned a dict with the keys {list(returned)!r:.200}, not {list(names)}")
+        return [returned[name] for name in names]
+    values: list[Any] = list(cast("Sequence[Any]", result)) if isinstance(result, tuple | list) else [result]
     if len(values) != len(names):
-        raise TypeError(f"the kernel returned {len(values)} values for the outputs {names}")
+        raise TypeError(f"the kernel returned {len(values)} values for the outputs {list(names)}")
     return values
 
 
-def _overlaps(array: np.ndarray, others: Sequence[np.ndarray]) -> bool:
-    """Tell whether contiguous arrays share a byte."""
-    return any(np.may_share_memory(array, other) for other in others)
-
-
 class _PythonCall:
-    def __init__(
-        self, kernel: "_PythonKernel", arguments: Sequence[np.ndarray | float], outputs: Sequence[Slot]
-    ) -> None:
+    def __init__(self, kernel: "PythonKernel", call: Arguments, inputs: Sequence[Any]) -> None:
+        arguments: list[Any] = trees.build(call.arguments, inputs)
         self.invoke: Callable[[], Any] = partial(kernel.function, *arguments)
         self._kernel = kernel
-        self._outputs = outputs
-        self._inputs: list[np.ndarray] = [a for a in arguments if isinstance(a, np.ndarray)]
+        self._call = call
+        arrays = kernel.arrays
+        self._inputs = {index: arrays.span(value) for index, value in enumerate(inputs) if arrays.is_tensor(value)}
 
-    def _fault(self, value: Any) -> Frame | None:
-        if type(value) is not np.ndarray:
-            kind = "subclass" if issubclass(type(value), np.ndarray) else "type"
-            return {"fault": kind, "detail": f"is a {type(value).__name__}, not a numpy.ndarray"}
-        if not value.flags.c_contiguous:
-            return {"fault": "layout", "detail": f"has the strides {value.strides} and is not C-contiguous"}
-        if _overlaps(value, self._inputs):
+    def _facts(self, value: Any) -> Frame:
+        """Say what an output is and where it lies, or which changeable `input` it is."""
+        arrays, call = self._kernel.arrays, self._call
+        fault = arrays.fault(value)
+        if fault is not None:
+            return fault
+        span = arrays.span(value)
+        within = next((index for index in call.changeable if span == self._inputs.get(index)), None)
+        if within is not None:
+            return {**arrays.facts(value), "input": within}
+        if overlaps(span, self._inputs.values()):
             return {"fault": "alias", "detail": "shares memory with an input"}
-        if _overlaps(value, self._kernel.earlier):
+        if overlaps(span, map(arrays.span, self._kernel.earlier)):
             return {"fault": "alias", "detail": "shares memory with a result of the call before"}
-        return None
+        return arrays.facts(value)
 
     def collect(self, result: Any) -> list[Frame]:
         """Declare what each output is and where it lies."""
-        values = by_output(result, self._outputs)
-        declared = [
-            self._fault(value)
-            or {"dtype": dtype_name(value.dtype), "shape": list(value.shape), "address": value.ctypes.data}
-            for value in values
-        ]
-        self._kernel.earlier = [value for value in values if isinstance(value, np.ndarray)]
+        call, kernel = self._call, self._kernel
+        if call.results is None:
+            values = by_name(result, call.outputs)
+        else:
+            values = trees.flatten(result, call.results, "what the kernel returned")
+        taken = [span for index, span in self._inputs.items() if index not in call.changeable]
+        values = [kernel.handed_over(value, taken) for value in values]
+        declared = [self._facts(value) for value in values]
+        kernel.earlier = [v for v, facts in zip(values, declared, strict=True) if not facts.keys() & {"fault", "input"}]
         return declared
 
 
-class _PythonKernel:
+class PythonKernel:
     """`earlier` keeps the last results alive, so that memory shared with them is a reused buffer for certain."""
 
-    def __init__(self, function: Callable[..., Any], destination_passing: bool) -> None:
+    answers: Mapping[str, Answer] = {}
+
+    def __init__(self, function: Callable[..., Any], arrays: Arrays, *, destination_passing: bool) -> None:
         self.function = function
-        self.earlier: list[np.ndarray] = []
+        self.arrays = arrays
+        self.earlier: list[Any] = []
         self._destination_passing = destination_passing
 
-    def prepare(
-        self,
-        arguments: Sequence[np.ndarray | float],
-        outputs: Sequence[Slot],
-        buffers: Sequence[np.ndarray],
-        axes: Sequence[int],
-    ) -> PreparedCall:
+    def wrapped(self, value: Any) -> Any:
+        """Return a tensor over the memory of an array; a plain value as it is."""
+        return self.arrays.wrap(cast("np.ndarray", value)) if isinstance(value, np.ndarray) else value
+
+    def handed_over(self, value: Any, taken: Sequence[Span]) -> Any:
+        """Return an output as it is collected; `taken` is memory that it may not share."""
+        del taken
+        return value
+
+    def prepare(self, call: Arguments) -> PreparedCall:
         """Bind one call; a Python kernel reads the axes from shapes."""
-        del axes
-        if self._destination_passing:
-            return DestinationCall(partial(self.function, *arguments, *buffers))
-        return _PythonCall(self, arguments, outputs)
+        inputs = [self.wrapped(value) for value in call.inputs]
+        if not self._destination_passing:
+            return _PythonCall(self, call, inputs)
+        arguments: list[Any] = trees.build(call.arguments, inputs)
+        return DestinationCall(partial(self.function, *arguments, *map(self.wrapped, call.buffers)))
 
 
-def load_function(frame: Frame) -> Callable[..., Any]:
-    """Import `file` from the folder `root` and return its `symbol`; whatever the import raises goes through."""
-    root = Path(frame["root"])
-    sys.path.insert(0, str(root))
-    spec = importlib.util.spec_from_file_location("ksearch_kernel", root / frame["file"])
+def load_module(root: Path, file: str, name: str) -> ModuleType:
+    """Import `file` from the folder `root` under `name`, with its neighbours in reach.
+
+    Whatever the import raises goes through.
+    """
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    spec = importlib.util.spec_from_file_location(name, root / file)
     if spec is None or spec.loader is None:
-        raise ImportError(f"'{frame['file']}' is not a Python file")
+        raise ImportError(f"'{file}' is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
-    return getattr(module, frame["symbol"])
+    return module
 
 
-def load(frame: Frame) -> _PythonKernel:
-    """Load a kernel whose arguments and results are numpy arrays."""
-    return _PythonKernel(load_function(frame), frame["destinationPassing"])
+def load(frame: Frame) -> PythonKernel:
+    """Load the function `symbol` of a kernel's `file`."""
+    module = load_module(Path(frame["root"]), frame["file"], "ksearch_kernel")
+    function: Callable[..., Any] = getattr(module, frame["symbol"])
+    return PythonKernel(function, arrays_of(frame["framework"]), destination_passing=frame["destinationPassing"])

@@ -1,0 +1,97 @@
+"""GPU MODE: Python files that make inputs, compute the reference and judge an output, all in the reference's worker."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ksearch_referee.calls import Outputs, Values, ask_about
+from ksearch_referee.compare import Comparison, compare_outputs
+from ksearch_referee.dtypes import DtypeError
+from ksearch_referee.failures import Guard, InputError, KernelFailure, ProblemFault
+from ksearch_referee.formats.advice import missing_module
+from ksearch_referee.formats.format import PYTHON_BEGINNINGS, Case
+from ksearch_referee.formats.learned import Source
+from ksearch_referee.kernels import entry_of
+from ksearch_referee.layout import Layout
+from ksearch_referee.loading import framework_of, load_module, load_problem
+from ksearch_referee.runner import Framework, Runner
+from ksearch_referee.wire import CorrectnessSettings, GpuModeProblem, Kernel
+
+_KEPT_FROM_KERNELS = ("reference.py", "eval.py")
+
+
+class GpuMode:
+    """One problem; its tests are checked, its benchmarks checked and timed."""
+
+    beginnings = PYTHON_BEGINNINGS
+    makes_inputs = True
+    judged_by = "the problem's own check"
+    weights: Layout | None = None
+
+    def __init__(self, problem: GpuModeProblem, correctness: CorrectnessSettings) -> None:
+        self._problem = problem
+        self._correctness = correctness
+        self._source = Source("data", spread=False)
+        self._layouts: list[Layout] = []
+        self.name = problem["name"]
+        tests = [Case(case["id"], case["args"], timed=False) for case in problem["tests"]]
+        benchmarks = [Case(case["id"], case["args"], timed=True) for case in problem["benchmarks"]]
+        self.cases: Sequence[Case] = [*tests, *benchmarks]
+
+    @property
+    def framework(self) -> Framework:
+        """What any of the problem's files imports."""
+        return framework_of([file["content"] for file in self._problem["files"] if file["path"].endswith(".py")])
+
+    def declaration(self, kernel: Kernel) -> str:
+        """Return the head of the function."""
+        return f"def {entry_of(kernel)[1]}(data):"
+
+    def load_reference(self, reference: Runner, rng: np.random.Generator) -> None:
+        """Load the problem's files."""
+        del rng
+        load_problem(reference, self._problem["files"], binding="gpumode")
+
+    def layouts(self, reference: Runner, rng: np.random.Generator) -> list[Layout]:
+        """Have every case made once."""
+        self._layouts = [self._learn(reference, rng, case) for case in self.cases]
+        return self._layouts
+
+    def _learn(self, reference: Runner, rng: np.random.Generator, case: Case) -> Layout:
+        try:
+            return self._source.learn(reference, rng, args=dict(case.axes))
+        except KernelFailure as failure:
+            failure.message = f"case {case.id}: {failure.message}"
+            raise
+        except (InputError, DtypeError, ProblemFault) as error:
+            raise ProblemFault(f"case {case.id}: {error}") from None
+
+    def load_kernel(self, runner: Runner, kernel: Kernel, library: Path | None) -> list[Guard]:
+        """Load the function, with the problem's modules in reach as far as a submission may use them."""
+        beside = [file for file in self._problem["files"] if file["path"] not in _KEPT_FROM_KERNELS]
+        load_module(runner, kernel, library, binding="python", destination_passing=False, beside=beside)
+        return []
+
+    def advice(self, failure: KernelFailure, case: int | None) -> str:
+        """Name a module that is missing."""
+        del case
+        return missing_module(failure)
+
+    def inputs(self, reference: Runner, case: int, rng: np.random.Generator) -> Values:
+        """Have `generate_input` make them from a secret seed."""
+        return self._source.draw(reference, self._layouts[case], rng, args=dict(self.cases[case].axes))
+
+    def compare(self, reference: Runner, layout: Layout, values: Values, got: Outputs, want: Outputs) -> Comparison:
+        """Ask the problem's own check; beside it, non-finite elements have to agree. Our tolerances only describe."""
+        found = compare_outputs(got, want, self._correctness)
+        if not found.finite_alike:
+            found.correct = False
+            return found
+        answer = ask_about(reference, "check", layout, values, got, np.random.default_rng())
+        found.correct = bool(answer["accepted"])
+        if found.correct:
+            found.bad = []
+        else:
+            found.complaint = str(answer["said"]) or "the problem's check refuses it"
+        return found

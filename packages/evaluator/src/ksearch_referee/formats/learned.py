@@ -1,0 +1,143 @@
+"""Arguments that a problem's own code makes: once in order to learn what they are, and then for every call."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ksearch_referee.calls import Values
+from ksearch_referee.dtypes import DtypeError, numpy_dtype
+from ksearch_referee.failures import InputError, ProblemFault
+from ksearch_referee.inputs import MAX_BYTES
+from ksearch_referee.layout import Layout, Slot, TensorFacts, Value, lay_out, ordered_view
+from ksearch_referee.runner import Runner
+from ksearch_referee.trees import Structure, Tree, leaves, structure_of
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One leaf of what a problem's code made; `tensor` and `address` are None for a plain value."""
+
+    name: str
+    tensor: TensorFacts | None
+    address: int | None
+    value: Value
+
+
+def _read(reference: Runner, address: int, tensor: TensorFacts) -> NDArray[np.uint8]:
+    return reference.read(address, prod(tensor.shape) * numpy_dtype(tensor.dtype_name).itemsize, believed=True)
+
+
+def read_leaves(reference: Runner, tree: Tree, name: str) -> list[Leaf]:
+    """Copy the leaves of a tree out of the reference's worker, which tells where its tensors lie.
+
+    Raises:
+        DtypeError: a tensor has a dtype that the referee cannot hold.
+        InputError: they take more memory than inputs may.
+        KernelFailure: they cannot be read.
+    """
+    found: list[Leaf] = []
+    total = 0
+    for path, facts in leaves(tree, name):
+        if "value" in facts:
+            found.append(Leaf(path, None, None, facts["value"]))
+            continue
+        order = facts["order"]
+        tensor = TensorFacts(facts["dtype"], tuple(facts["shape"]), None if order is None else tuple(order))
+        try:
+            dtype = numpy_dtype(tensor.dtype_name)
+        except DtypeError as error:
+            raise DtypeError(f"{path}: {error}") from None
+        total += prod(tensor.shape) * dtype.itemsize
+        if total > MAX_BYTES:
+            raise InputError(f"{name} takes more than {MAX_BYTES:,} bytes")
+        raw = _read(reference, facts["address"], tensor).view(dtype)
+        found.append(Leaf(path, tensor, facts["address"], ordered_view(raw, tensor.shape, tensor.order)))
+    return found
+
+
+class Source:
+    """A maker of arguments in the reference's worker (`worker/problem_code.py`).
+
+    Args:
+        made: what messages call the thing that is made.
+        spread: whether it is the list of arguments, or the only argument.
+    """
+
+    def __init__(self, made: str, *, spread: bool) -> None:
+        self._made = made
+        self._spread = spread
+
+    def _generate(self, reference: Runner, rng: np.random.Generator, question: dict[str, Any]) -> Tree:
+        seed = int(rng.integers(1 << 31))
+        return reference.exchange("ask", what="generate", seed=seed, path=self._made, **question).frame["made"]
+
+    def _arguments(self, tree: Tree) -> Structure:
+        structure = structure_of(tree)
+        if not self._spread:
+            return {"list": [structure]}
+        if "list" in structure or "tuple" in structure:
+            return structure
+        raise ProblemFault(f"{self._made} is no list: it has to hold the arguments of one call")
+
+    def learn(self, reference: Runner, rng: np.random.Generator, **question: Any) -> Layout:
+        """Have one set of arguments made and the reference called on it; return what they are.
+
+        Raises:
+            KernelFailure: the problem's code fails.
+            ProblemFault: what the reference returns cannot be compared.
+            InputError, DtypeError: see `read_leaves`.
+        """
+        tree = self._generate(reference, rng, question)
+        inputs = read_leaves(reference, tree, self._made)
+        result: Tree = reference.exchange("ask", what="run", path="output").frame["result"]
+        outputs = read_leaves(reference, result, "output")
+        for leaf in outputs:
+            if leaf.tensor is None:
+                raise ProblemFault(f"the reference returns {leaf.value!r:.100} as {leaf.name}: outputs are tensors")
+        if not outputs:
+            raise ProblemFault("the reference returns no tensor")
+        return lay_out(
+            [(leaf.name, leaf.tensor) for leaf in inputs],
+            [(leaf.name, leaf.tensor) for leaf in outputs if leaf.tensor],
+            arguments=self._arguments(tree),
+            results=structure_of(result),
+            changeable=tuple(index for index, leaf in enumerate(inputs) if _was_changed(reference, leaf)),
+        )
+
+    def draw(self, reference: Runner, layout: Layout, rng: np.random.Generator, **question: Any) -> Values:
+        """Have one set of arguments made.
+
+        Raises:
+            KernelFailure: the problem's code fails.
+            InputError: they are not laid out as those that were made first.
+        """
+        tree = self._generate(reference, rng, question)
+        drawn = read_leaves(reference, tree, self._made)
+        if self._arguments(tree) != layout.arguments:
+            raise InputError(f"{self._made} is put together in another way with another seed")
+        for leaf, known in zip(drawn, layout.inputs, strict=True):
+            facts = TensorFacts(known.dtype_name, known.shape, known.order) if isinstance(known, Slot) else None
+            if leaf.tensor != facts:
+                raise InputError(
+                    f"{leaf.name} is {_words(leaf.tensor)} with one seed and {_words(facts)} with another: sizes have"
+                    " to follow from the case alone"
+                )
+        return {leaf.name: leaf.value for leaf in drawn}
+
+
+def _words(tensor: TensorFacts | None) -> str:
+    if tensor is None:
+        return "a plain value"
+    order = "" if tensor.order is None else f" in the order {tensor.order}"
+    return f"{tensor.dtype_name} {list(tensor.shape)}{order}"
+
+
+def _was_changed(reference: Runner, leaf: Leaf) -> bool:
+    """Tell whether the reference wrote to this input."""
+    if leaf.tensor is None or leaf.address is None:
+        return False
+    slot = Slot(leaf.name, leaf.tensor.dtype_name, leaf.tensor.shape, 0, leaf.tensor.order)
+    return not np.array_equal(_read(reference, leaf.address, leaf.tensor), slot.raw(np.asarray(leaf.value)))

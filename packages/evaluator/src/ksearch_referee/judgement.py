@@ -1,0 +1,76 @@
+"""The state of one judgement: what the phases find out about a kernel."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from ksearch_referee.caches import CacheFlush
+from ksearch_referee.failures import Guard, KernelFailure
+from ksearch_referee.runner import Framework, Runner
+from ksearch_referee.session import Session
+from ksearch_referee.toolchain import Toolchain
+from ksearch_referee.wire import Request
+
+Phase = Literal["static", "build", "smoke", "correctness", "timing", "postcheck", "done"]
+
+
+class Judgement(Session):
+    """A session about a kernel. `incumbent` is the one to compare its times with, as long as there is one."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request)
+        self.request = request
+        self.phase: Phase = "static"
+        self.guards: list[Guard] = []
+        self.toolchain: Toolchain | None = None
+        self.build_log = ""
+        self.build_log_cut = False
+        self.build_ms = 0
+        self.device_ns = 0
+        self.incumbent = request["incumbent"] if self.settings["mode"] == "benchmark" else None
+        self.kernels: list[Runner] = []
+        self.libraries: dict[str, Path] = {}
+
+    @cached_property
+    def flush_caches(self) -> CacheFlush | None:
+        """What drives inputs out of the caches before a timed call, when the settings say so."""
+        return CacheFlush() if self.settings["timing"]["flushCache"] else None
+
+    @cached_property
+    def pool(self) -> ThreadPoolExecutor:
+        """Threads that check workloads at once. They live as long as the judgement: a worker dies with its thread."""
+        return self.cleanup.enter_context(ThreadPoolExecutor(self.settings["parallelWorkloads"]))
+
+    def start_worker(self, role: str, framework: Framework) -> Runner:
+        """Start a worker; those of the kernel are remembered."""
+        runner = super().start_worker(role, framework)
+        if role == "kernel":
+            self.kernels.append(runner)
+        return runner
+
+    def pick(self, failures: Sequence[KernelFailure]) -> KernelFailure:
+        """Return the failure that the feedback tells first, of several in the order of their workloads."""
+        place = int(self.shuffle.integers(len(failures))) if self.settings["feedbackOrder"] == "random" else 0
+        return failures[place]
+
+    @property
+    def kernel_used_s(self) -> float:
+        """Seconds that the kernel's workers ran."""
+        return sum(runner.used_s for runner in self.kernels)
+
+    def kernel_log(self) -> tuple[str, bool]:
+        """Return what the kernel's workers printed, cut to `limits.logBytes`, and whether something was cut."""
+        limit = self.settings["limits"]["logBytes"]
+        text = b"".join(runner.log() for runner in self.kernels)
+        return text[:limit].decode("utf-8", "replace"), len(text) > limit
+
+    def usage(self) -> dict[str, int]:
+        """Return the `usage` object of the result; `deviceMs` is what the kernel's own timed calls took."""
+        return {
+            "queuedMs": round(self.total.queued_s * 1_000),
+            "buildMs": self.build_ms,
+            "deviceMs": round(self.device_ns / 1e6),
+            "wallMs": round(self.total.elapsed_s * 1_000),
+        }

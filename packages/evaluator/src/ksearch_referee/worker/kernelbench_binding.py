@@ -1,0 +1,88 @@
+"""Binding `kernelbench`: a module class, `Model` of a KernelBench problem or `ModelNew` of a kernel, constructed once.
+
+Both are constructed under the same seed, in training mode and without gradients, and cast to the problem's precision.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from ksearch_referee import trees
+from ksearch_referee.frames import Frame
+from ksearch_referee.worker import torch_arrays
+from ksearch_referee.worker.binding import Arguments
+from ksearch_referee.worker.problem_code import ProblemCode
+from ksearch_referee.worker.python_binding import PythonKernel, load_module
+from ksearch_referee.worker.torch_arrays import torch
+
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def _construct(model: Any, arguments: Sequence[Any], frame: Frame) -> Any:
+    torch.manual_seed(frame["seed"])
+    module = model(*arguments)
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(f"{model.__name__} is no torch.nn.Module")
+    return module.to(_DTYPES[frame["precision"]])
+
+
+def _init_inputs(problem: Any, frame: Frame) -> Sequence[Any]:
+    torch.manual_seed(frame["seed"])
+    return problem["get_init_inputs"]()
+
+
+def _cast(value: Any, dtype: Any) -> Any:
+    """Return inputs with all floating-point tensors in the problem's precision; integers and truth values stay."""
+    if isinstance(value, torch.Tensor):
+        return value.to(dtype) if value.is_floating_point() else value
+    if type(value) in (list, tuple):
+        return type(value)(_cast(part, dtype) for part in cast("Sequence[Any]", value))
+    return value
+
+
+class _Problem(ProblemCode):
+    def __init__(self, problem: dict[str, Any], frame: Frame) -> None:
+        self._model = _construct(problem["Model"], _init_inputs(problem, frame), frame)
+        dtype = _DTYPES[frame["precision"]]
+        super().__init__(lambda _: _cast(problem["get_inputs"](), dtype), list, self._model, torch_arrays)
+        self.answers = {**self.answers, "weights": self._weights}
+
+    def _weights(self, _call: Arguments, _frame: Frame) -> Frame:
+        self.forget()
+        return {"weights": self.tree(_weights_of(self._model), "weights")}
+
+
+class _Kernel(PythonKernel):
+    def __init__(self, model: Any) -> None:
+        super().__init__(model, torch_arrays, destination_passing=False)
+        self._model = model
+        self.answers = {"adopt": self._adopt}
+
+    def _adopt(self, call: Arguments, _frame: Frame) -> Frame:
+        """Give weights the reference's values where name and shape agree; say which had others, and which got none."""
+        (theirs,) = trees.build(call.arguments, [self.wrapped(value) for value in call.inputs])
+        mine = _weights_of(self._model)
+        shared = [name for name, value in theirs.items() if name in mine and mine[name].shape == value.shape]
+        changed = [name for name in shared if not torch.equal(mine[name], theirs[name].to(mine[name].dtype))]
+        for name in changed:
+            mine[name].copy_(theirs[name])
+        return {"changed": changed, "without": [name for name in theirs if name not in shared]}
+
+
+def _weights_of(model: Any) -> dict[str, Any]:
+    """Return parameters and buffers by name, as views."""
+    return {name: value for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
+
+
+def load(frame: Frame) -> PythonKernel:
+    """Load a problem, or a kernel beside the problem's `problem` file, which makes the constructor's arguments."""
+    torch.set_grad_enabled(False)
+    root = Path(frame["root"])
+    if "problem" not in frame:
+        return _Problem(vars(load_module(root, frame["file"], "reference")), frame)
+    path = frame["problem"]
+    problem: dict[str, Any] = {"__name__": "problem", "__file__": path}
+    exec(compile(Path(path).read_text("utf-8"), path, "exec"), problem)  # noqa: S102 - the problem's own code
+    arguments = _init_inputs(problem, frame)
+    model = getattr(load_module(root, frame["file"], "ksearch_kernel"), frame["symbol"])
+    return _Kernel(_construct(model, arguments, frame))
