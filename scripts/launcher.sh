@@ -48,8 +48,10 @@ common() {
   path continue-from-solution CONTINUE_FROM_SOLUTION
   switch save-solutions SAVE_SOLUTIONS
   switch wandb WANDB
-  value wandb-project WANDB_PROJECT
-  value run-name RUN_NAME
+  if [ "${WANDB:-0}" = 1 ]; then
+    value wandb-project WANDB_PROJECT
+    value run-name RUN_NAME
+  fi
   case ${WORLD_MODEL:-1} in
     1)
       switch world-model WORLD_MODEL

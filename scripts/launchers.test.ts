@@ -49,7 +49,7 @@ test.each(launchers.flatMap((launcher) => toldBy(launcher).map((told) => ({ laun
       expect(argsOf(launcher, { [variable]: "0" })).not.toContain(`--${flag}`);
       expect(() => argsOf(launcher, { [variable]: "yes" })).toThrow(/1 or 0/);
     } else {
-      const args = argsOf(launcher, { [variable]: "other" });
+      const args = argsOf(launcher, { WANDB: "1", [variable]: "other" });
       expect(args[args.indexOf(`--${flag}`) + 1]).toBe("other");
       expect(argsOf(launcher, { [variable]: "" })).not.toContain(`--${flag}`);
     }
@@ -80,6 +80,11 @@ test("a key in the environment never becomes an argument, and arguments of the l
     expect(args.join(" ")).not.toContain(secret);
     expect(args.at(-1)).toBe("--json");
   }
+});
+
+test("without Weights & Biases its flags stay away, whatever the shell exports", () => {
+  const args = argsOf("gpumode_trimul_wm.sh", { WANDB: "0", WANDB_PROJECT: "p", RUN_NAME: "r" });
+  expect(args.filter((arg) => arg.startsWith("--wandb") || arg === "--run-name")).toEqual([]);
 });
 
 test("without the world model its flags stay away", () => {

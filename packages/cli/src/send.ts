@@ -9,14 +9,17 @@ import {
   emptyTally,
   endValues,
   evaluateCall,
+  hasWorldModel,
   type Judged,
   type KernelId,
   type LoggedEvent,
   originalScore,
   type Problem,
+  type RunFacts,
   type RunState,
   standing,
   type Tally,
+  type TrackedTables,
   tallied,
   trackedRun,
   treeTable,
@@ -27,6 +30,7 @@ import type { Tracker } from "@ksearch/ports";
 import { Answer, getJson, keys, loadKernel, loadProblem } from "@ksearch/workflow";
 import type { z } from "zod";
 import type { Stores } from "./local.ts";
+import { wishesOf } from "./wishes.ts";
 
 type Watch = {
   /** Told once where the run is shown. */
@@ -38,8 +42,8 @@ type Watch = {
 /** Sends a run's log to a tracker, from where its record stands, until there is no news. AppError `operator` `tracker.*`. */
 export async function sendRun(stores: Stores, runId: string, tracker: Tracker, { opened, news }: Watch): Promise<void> {
   const problem = await loadProblem(stores.blobs, runId);
-  const folder = relative(process.cwd(), stores.root) || ".";
-  const place = await tracker.run(trackedRun(await stores.log.state(runId), problem, folder));
+  const facts = await factsOf(stores, runId);
+  const place = await tracker.run(trackedRun(await stores.log.state(runId), problem, facts));
   if (place === null) return;
   opened(place.where);
   let state: RunState | null = null;
@@ -54,8 +58,23 @@ export async function sendRun(stores: Stores, runId: string, tracker: Tracker, {
     }
     if (!goesOn) break;
   }
-  if (state !== null)
-    await tracker.finish({ values: endValues(state, tally), tables: { "ksearch-tree": treeTable(state) } });
+  if (state !== null) await tracker.finish({ values: endValues(state, tally), tables: treeOf(state) });
+}
+
+const treeOf = (state: RunState): TrackedTables =>
+  hasWorldModel(state.options) ? { "ksearch-tree": treeTable(state) } : {};
+
+/** What was asked for beside the search itself. */
+async function factsOf(stores: Stores, runId: string): Promise<RunFacts> {
+  const wishes = await wishesOf(stores, runId);
+  const imported = (await stores.events.read(runId, 0)).find(({ event }) => event.type === "tree.imported")?.event;
+  return {
+    artifacts_dir: relative(process.cwd(), stores.root) || ".",
+    continue_from_world_model: imported?.type === "tree.imported" ? imported.from : null,
+    save_results: wishes?.saveResults ?? true,
+    save_solutions: wishes?.saveSolutions ?? false,
+    num_eval_workload: wishes?.numEvalWorkload ?? null,
+  };
 }
 
 type Reply = Judged & { text: string | null };
@@ -84,23 +103,26 @@ async function sendEvent(
   { state, logged: { event, seq }, tally, problem, judged }: Happened,
 ): Promise<void> {
   const kernelOf = (id: KernelId) => loadKernel(blobs, state.runId, id);
-  if (event.type === "tree.initialised") await tracker.artifact(worldModelArtifact(state));
+  const snapshot = async () => {
+    if (hasWorldModel(state.options)) await tracker.artifact(worldModelArtifact(state));
+  };
+  if (event.type === "tree.initialised" || event.type === "tree.imported") await snapshot();
   if (judged !== null) {
     const { attempt, text } = judged;
     const isBest = state.best?.attempt === attempt.attempt;
     if (attempt.score !== null && attempt.kernelId !== null)
       await tracker.artifact(codeArtifact(state, judged, await kernelOf(attempt.kernelId), text ?? ""));
-    if (isBest) await tracker.artifact(worldModelArtifact(state));
+    if (isBest) await snapshot();
     await tracker.attempt({
       seq,
       step: state.judged,
       values: attemptValues(state, tally, problem, judged),
-      tables: isBest ? { "ksearch-tree": treeTable(state) } : {},
+      tables: isBest ? treeOf(state) : {},
     });
   }
   if (event.type === "run.finished") {
     const best = standing(state);
-    await tracker.artifact(worldModelArtifact(state));
+    await snapshot();
     if (best !== null) await tracker.artifact(bestArtifact(state, await kernelOf(best.kernelId)));
   }
 }

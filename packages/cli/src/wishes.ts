@@ -38,15 +38,19 @@ const wishesKey = (runId: string): string => `runs/${runId}/wishes.json`;
 export const keepWishes = ({ blobs }: Stores, runId: string, wishes: Wishes) =>
   putJson(blobs, wishesKey(runId), wishes);
 
+/** The wishes of a run; null: it has none. */
+export const wishesOf = ({ blobs }: Stores, runId: string): Promise<Wishes | null> =>
+  getJson(blobs, wishesKey(runId), Wishes);
+
 /** Where the folders of judgements stay; null: they are removed. */
-export async function keptFolders({ blobs, root }: Stores, runId: string): Promise<string | null> {
-  const wishes = await getJson(blobs, wishesKey(runId), Wishes);
-  return wishes?.keepFolders ? join(root, "runs", runId, "judgements") : null;
+export async function keptFolders(stores: Stores, runId: string): Promise<string | null> {
+  const wishes = await wishesOf(stores, runId);
+  return wishes?.keepFolders ? join(stores.root, "runs", runId, "judgements") : null;
 }
 
 /** Does what was asked for when the search has ended with a kernel; returns what was written, a line each. */
 export async function afterwards(stores: Stores, runId: string, referee: Referee): Promise<string[]> {
-  const wishes = await getJson(stores.blobs, wishesKey(runId), Wishes);
+  const wishes = await wishesOf(stores, runId);
   const state = await stores.log.state(runId);
   const best = standing(state);
   if (wishes === null || best === null || state.status !== "succeeded") return [];

@@ -21,7 +21,7 @@ import {
 } from "./stand-ins.ts";
 
 /** What a user sees at Weights & Biases of real searches of the command line, and that a search never suffers from it. */
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 120_000 });
 
 const problems = problemFolder();
 const referee = standInReferee();
@@ -39,14 +39,14 @@ const sometimesWrong = () => {
   };
 };
 
-type Search = { lanes?: number; attempts?: number; referee?: StandIn };
+type Search = { lanes?: number; attempts?: number; referee?: StandIn; policy?: "lanes" | "plain" };
 const search = (
   model: FakeModel,
   more: string[],
-  { lanes = 1, attempts = 5, referee: judge = referee }: Search = {},
+  { lanes = 1, attempts = 5, referee: judge = referee, policy = "lanes" }: Search = {},
 ) => [
   ...["run", problemName, "--problems", problems, "--referee-python", judge.python],
-  ...["--world-model", "--target-gpu", "cpu", "--language", "python"],
+  ...["--policy", policy, "--target-gpu", "cpu", "--language", "python"],
   ...["--lanes", `${lanes}`, "--budget-attempts", `${attempts}`, ...model.flags, ...more],
 ];
 
@@ -177,6 +177,25 @@ describe.skipIf(!isWandbThere()).concurrent("a search that is shown offline", ()
     expect(parts.flatMap(({ rows }) => rows.map((row) => row["ksearch/attempt"]))).toEqual(
       (await judgedIn(where)).map(({ attempt }) => attempt),
     );
+  });
+
+  test("without a world model has the plain loop's names, and no tree", async () => {
+    const where = place();
+    const say = () => `<file name="main.py">\n${kernelText("1.5", "plain")}</file>`;
+    const ended = await ksearch(search(await fakeModel({ say }), offline, { attempts: 2, policy: "plain" }), where);
+    expect(ended.code).toBe(0);
+    const [part] = wandbParts(runFolder(where));
+    expect(part?.config).toMatchObject({ enable_world_model: false, continue_from_world_model: null });
+    const names = part?.artifacts.map(({ name }) => name.replace(/ker_[0-9a-f]+/, "ker")) ?? [];
+    expect(names).toEqual([1, 2].map((n) => `${problemName}_r${n}_ker_code`).concat("ksearch-best"));
+    expect(part?.artifacts[0]?.files.has("wm/world_model.json")).toBe(false);
+    expect(part?.summary).not.toHaveProperty("ksearch-tree");
+    expect(part?.rows.map((row) => [row._step, row["ksearch/sameAs"]])).toEqual([
+      [1, null],
+      [2, 1],
+    ]);
+    const score = (row: object) => Object.entries(row).find(([key]) => key.endsWith("/mean_speedup_vs_ref"))?.[1];
+    expect(part?.rows.map(score)).toEqual([1.5, 1.5]);
   });
 
   test("is closed when the run fails, too", async () => {

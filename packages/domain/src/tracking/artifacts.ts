@@ -4,6 +4,7 @@ import { standing } from "../search/standing.ts";
 import type { RunState } from "../search/state.ts";
 import { writeDocument } from "../tree/document.ts";
 import type { TrackedArtifact } from "./records.ts";
+import { hasWorldModel } from "./run.ts";
 import type { Judged } from "./values.ts";
 
 /** The code of a passing attempt as K-Search keeps it: names, folders and metadata are its own (spec/ksearch.md 6). */
@@ -12,7 +13,7 @@ export function codeArtifact(state: RunState, judged: Judged, kernel: Kernel, re
   const round = attempt.attempt;
   const solution = attempt.kernelId ?? "";
   const task = state.problem;
-  const withWorldModel = state.initialised;
+  const withWorldModel = hasWorldModel(state.options);
   const { language, device } = state.options;
   return {
     seq: state.seq,
@@ -26,7 +27,7 @@ export function codeArtifact(state: RunState, judged: Judged, kernel: Kernel, re
       target_gpu: device,
       ...(withWorldModel ? { wm_enabled: true } : {}),
       "ksearch/run": state.runId,
-      "ksearch/model": model,
+      "ksearch/model": attempt.model ?? model,
       "ksearch/recordedReplies": state.options.recordedReplies,
     },
     files: {

@@ -1,12 +1,21 @@
 import { type Problem, problemDigest, problemName, workloadsOf } from "../problem.ts";
-import { repliesFrom } from "../search/options.ts";
+import { type RunOptions, repliesFrom } from "../search/options.ts";
 import type { RunState } from "../search/state.ts";
 import type { TrackedRun } from "./records.ts";
 
+/** What was asked for beside the search itself, under K-Search's names for it. */
+export type RunFacts = {
+  readonly artifacts_dir: string;
+  /** Where the world model came from that the run began with. */
+  readonly continue_from_world_model: string | null;
+  readonly save_results: boolean;
+  readonly save_solutions: boolean;
+  readonly num_eval_workload: number | null;
+};
+
 /** What a tracker keeps of the run as a whole: K-Search's configuration under its own names, and ours below `ksearch/`. */
-export function trackedRun({ runId, options, seedKernelId }: RunState, problem: Problem, folder: string): TrackedRun {
+export function trackedRun({ runId, options, seedKernelId }: RunState, problem: Problem, facts: RunFacts): TrackedRun {
   const name = problemName(problem);
-  const policy: string = options.policy;
   return {
     runId,
     config: {
@@ -14,17 +23,13 @@ export function trackedRun({ runId, options, seedKernelId }: RunState, problem: 
       generator: { model_name: options.modelLabel, language: options.language, target_gpu: options.device },
       max_opt_rounds: options.budgetAttempts,
       continue_from_solution: seedKernelId,
-      continue_from_world_model: null,
-      enable_world_model: policy !== "plain",
-      wm_stagnation_window: options.attemptsPerNode.base,
-      wm_max_difficulty: null,
-      save_results: true,
-      save_solutions: true,
-      num_eval_workload: null,
-      artifacts_dir: folder,
+      enable_world_model: hasWorldModel(options),
+      wm_stagnation_window: options.stagnationWindow,
+      wm_max_difficulty: options.maxDifficulty,
+      ...facts,
       "ksearch/run": runId,
       "ksearch/problemDigest": problemDigest(problem),
-      "ksearch/policy": policy,
+      "ksearch/policy": options.policy,
       "ksearch/replies": repliesFrom(options),
       "ksearch/recordedReplies": options.recordedReplies,
       "ksearch/options": options,
@@ -32,3 +37,6 @@ export function trackedRun({ runId, options, seedKernelId }: RunState, problem: 
     tags: ["ksearch", name, ...(options.recordedReplies ? ["recorded replies"] : [])],
   };
 }
+
+/** False for the plain loop: there is no tree to show. */
+export const hasWorldModel = ({ policy }: Pick<RunOptions, "policy">): boolean => policy !== "plain";

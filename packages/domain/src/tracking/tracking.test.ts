@@ -223,26 +223,34 @@ test("over any search: rows are numbered from 1 without a gap, and the best only
   );
 });
 
+const facts = {
+  artifacts_dir: ".ksearch",
+  continue_from_world_model: null,
+  save_results: true,
+  save_solutions: false,
+  num_eval_workload: null,
+};
+
 test("the run's configuration keeps K-Search's names, and says where replies come from", () => {
-  const { config, tags } = trackedRun(twoAttempts().state, sampleProblem(), ".ksearch");
+  const { config, tags } = trackedRun(twoAttempts().state, sampleProblem(), facts);
   expect(Object.keys(config).filter((name) => !name.startsWith("ksearch/"))).toEqual([
     "task",
     "generator",
     "max_opt_rounds",
     "continue_from_solution",
-    "continue_from_world_model",
     "enable_world_model",
     "wm_stagnation_window",
     "wm_max_difficulty",
+    "artifacts_dir",
+    "continue_from_world_model",
     "save_results",
     "save_solutions",
     "num_eval_workload",
-    "artifacts_dir",
   ]);
   expect(config.generator).toEqual({ model_name: "simulated", language: "cpp", target_gpu: "cpu" });
   expect(config).toMatchObject({ max_opt_rounds: 20, "ksearch/policy": "lanes", "ksearch/recordedReplies": true });
   expect(tags).toContain("recorded replies");
-  const live = trackedRun(twoAttempts({ recordedReplies: false }).state, sampleProblem(), ".ksearch");
+  const live = trackedRun(twoAttempts({ recordedReplies: false }).state, sampleProblem(), facts);
   expect(live.tags).not.toContain("recorded replies");
 });
 
@@ -269,7 +277,7 @@ describe("artifacts", () => {
     expect(JSON.parse(files["wm/world_model.json"] ?? "").decision_tree.root_id).toBe("root");
   });
   test("without a world model it has the plain loop's name, of plain characters, and no tree", () => {
-    const state = { ...twoAttempts().state, initialised: false, problem: `a/b ${"long".repeat(10)}` };
+    const state = { ...twoAttempts({ policy: "plain" }).state, problem: `a/b ${"long".repeat(10)}` };
     const { name, files, metadata } = codeArtifact(state, judged(state, 1, passed()), sampleKernel(), "raw");
     expect(name).toBe("a_b_longlonglonglonglonglonglong_r1_ker_1_code");
     expect(Object.keys(files)).not.toContain("wm/world_model.json");

@@ -11,7 +11,7 @@ export type Judged = {
   readonly attempt: Attempt;
   /** Null: the attempt came to no verdict of its own. */
   readonly verdict: Verdict | null;
-  /** Who drafted it; null: nobody answered. */
+  /** Who drafted it, as the answer says; null: nobody answered. */
   readonly model: string | null;
 };
 
@@ -25,7 +25,7 @@ export function attemptValues(state: RunState, tally: Tally, problem: Problem, j
     "ksearch/node": attempt.nodeId,
     "ksearch/nodeAttempt": attempt.nodeAttempt,
     "ksearch/kind": attempt.kind,
-    "ksearch/model": model,
+    "ksearch/model": attempt.model ?? model,
     "ksearch/status": attempt.status,
     "ksearch/passed": attempt.score === null ? 0 : 1,
     "ksearch/kernel": attempt.kernelId,
