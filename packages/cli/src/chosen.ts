@@ -1,6 +1,6 @@
 import { AppError, type Problem } from "@ksearch/domain";
 import { kernelBenchName, readGpuMode } from "./local.ts";
-import { loadProblem } from "./problems.ts";
+import { listProblems, loadProblem } from "./problems.ts";
 import type { ProblemFlags } from "./run-flags.ts";
 
 /** The problem that a command means, and where it came from. */
@@ -30,7 +30,7 @@ export function chooseProblem(given: string | undefined, flags: ProblemFlags, se
     return { ...readGpuMode(gpumodeTaskDir, gpumodeMode), dataset: null };
   }
   const { kernelbenchLevel: level, kernelbenchProblemId: id } = flags;
-  const asked = name ?? nameBySource(taskSource, level, id);
+  const asked = name ?? onlyOne(flags, taskPath) ?? nameBySource(taskSource, level, id);
   if (name !== undefined && (level ?? id) !== undefined)
     throw new AppError("caller", "flags", `'${name}' and --kernelbench-level name two problems: give one of them`);
   const workloads =
@@ -41,6 +41,13 @@ export function chooseProblem(given: string | undefined, flags: ProblemFlags, se
         : { sample: sampleSize, seed };
   const { problem, notes } = loadProblem(asked, { problems, taskPath, taskSource, workloads, gpumodeMode });
   return { problem, notes, dataset: problem.format === "flashinfer" ? (taskPath ?? null) : null };
+}
+
+/** The problem of a file, or of a dataset that holds no other. */
+function onlyOne({ problems, taskSource, kernelbenchLevel, kernelbenchProblemId }: ProblemFlags, taskPath?: string) {
+  if (taskPath === undefined || (kernelbenchLevel ?? kernelbenchProblemId) !== undefined) return undefined;
+  const [only, another] = listProblems({ problems, taskPath, taskSource });
+  return another === undefined ? only?.name : undefined;
 }
 
 function nameBySource(taskSource: Problem["format"] | undefined, level: number | undefined, id: number | undefined) {

@@ -64,35 +64,28 @@ export async function afterwards(stores: Stores, runId: string, referee: Referee
     written.push(write(join(folder, `${name}.json`), toSolution(kernel, about)));
   }
   if (!wishes.saveResults) return written;
-  const verdict = await finalVerdict(stores, state, problem, kernel, wishes, referee);
-  if (verdict === null) return written;
-  const stamp = stores.iso(stores.now()).replace(/\D/g, "").slice(0, 14);
-  const reportPath = join(
-    taskFolder(stores.root, problem),
-    "eval",
-    problemName(problem),
-    `eval_report_${stamp}_${name}.json`,
-  );
-  written.push(write(reportPath, evalReport(state, name, verdict)));
-  if (wishes.dataset === null) return written;
   try {
+    const verdict = await finalVerdict(stores, state, problem, kernel, wishes, referee);
+    if (verdict === null) return written;
+    const atMs = stores.now();
+    const stamp = stores.iso(atMs).replace(/\D/g, "").slice(0, 14);
+    const folder = join(taskFolder(stores.root, problem), "eval", problemName(problem));
+    written.push(write(join(folder, `eval_report_${stamp}_${name}.json`), evalReport(state, name, verdict)));
+    if (wishes.dataset === null) return written;
     written.push(saveSolution(wishes.dataset, kernel, about));
-    const { statistic } = state.options.evaluation.timing;
-    const timestamp = stores.iso(stores.now());
-    const judged = {
+    const traces = saveTraces(wishes.dataset, {
       definition: problemName(problem),
       solution: name,
       author: about.author,
       verdict,
-      statistic,
-      timestamp,
-    };
-    const traces = saveTraces(wishes.dataset, judged);
+      statistic: state.options.evaluation.timing.statistic,
+      timestamp: stores.iso(atMs),
+    });
     if (traces !== null) written.push(traces);
   } catch (error) {
-    // The dataset is the user's: what it cannot hold is told, and the run's own record stands.
+    // The search has ended well: what could not be evaluated or written after it is told, and its record stands.
     if (!(error instanceof AppError)) throw error;
-    written.push(`nothing more was written into ${wishes.dataset}: ${messageOf(error)}`);
+    written.push(`not all of the final evaluation was written: ${error.message}`);
   }
   return written;
 }
@@ -110,8 +103,9 @@ async function finalVerdict(
   const confirmed =
     duel === -1 ? null : await getJson(stores.blobs, keys.answer(state.runId, confirmCall(duel + 1)), Verdict);
   if (dataset === null || problem.format !== "flashinfer") return confirmed;
-  const all = readFlashInfer(dataset, problemName(problem), "all").problem;
-  const workloads = all.workloads.slice(0, numEvalWorkload ?? all.workloads.length);
+  const choice = numEvalWorkload === null ? ("all" as const) : { first: numEvalWorkload };
+  const all = readFlashInfer(dataset, problemName(problem), choice).problem;
+  const { workloads } = all;
   const searched = new Set(problem.workloads.map(({ uuid }) => uuid));
   if (confirmed !== null && workloads.length === searched.size && workloads.every(({ uuid }) => searched.has(uuid)))
     return confirmed;
@@ -119,7 +113,7 @@ async function finalVerdict(
   const outcome = await referee.submit({
     schema: "ksearch.request/1",
     requestId: `${state.runId}/final`,
-    problem: { ...all, workloads },
+    problem: all,
     kernel,
     incumbent: null,
     // The baseline's times are those of the workloads that the search had.

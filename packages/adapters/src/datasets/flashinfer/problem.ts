@@ -4,8 +4,12 @@ import { didYouMean } from "../nearest.ts";
 import { withCaptured } from "./captured.ts";
 import { definitionOf, openDataset, publishedWorkloads } from "./dataset.ts";
 
-/** Which of a definition's workloads a kernel is judged on: all, these in this order, or so many drawn by a seed. */
-export type WorkloadChoice = "all" | { uuids: readonly string[] } | { sample: number; seed: number };
+/** Which of a definition's workloads a kernel is judged on: all, these in this order, the first ones, or some drawn by a seed. */
+export type WorkloadChoice =
+  | "all"
+  | { uuids: readonly string[] }
+  | { first: number }
+  | { sample: number; seed: number };
 
 /** What a problem may have (`FlashInferProblem`). */
 const mostWorkloads = 256;
@@ -39,6 +43,7 @@ type Chosen = { workloads: readonly Workload[]; notes: string[] };
 function chosen(all: readonly Workload[], choice: WorkloadChoice, name: string): Chosen {
   if (choice === "all") return { workloads: all, notes: [] };
   if ("uuids" in choice) return { workloads: choice.uuids.map((uuid) => named(all, uuid, name)), notes: [] };
+  if ("first" in choice) return { workloads: all.slice(0, choice.first), notes: [] };
   if (choice.sample >= all.length) return { workloads: all, notes: [] };
   const drawn = sampled(all, choice.sample, rngFor(choice.seed, `workloads/${name}`));
   const uuids = drawn.map(({ uuid }) => uuid).join(", ");
