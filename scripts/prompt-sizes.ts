@@ -133,13 +133,16 @@ function sizesText(title: string, subject: Subject): string {
   const ofTree = measured.filter(({ kind }) => !kind.startsWith("revise"));
   const drafts = ofTree.filter(({ kind }) => /^(draft|debug|improve)/.test(kind));
   const shared = sharedTokens(ofTree.map(({ prompt }) => textOf(prompt)));
+  const edits = ofTree.filter(({ kind }) => /^(propose|refine)/.test(kind));
   const sharedByDrafts = sharedTokens(drafts.map(({ prompt }) => textOf(prompt)));
+  const sharedByEdits = sharedTokens(edits.map(({ prompt }) => textOf(prompt)));
   const rows = measured.map(({ kind, prompt, original }) => {
     const text = textOf(prompt);
     const tokens = tokensOf(text);
     const world = tokensOf(/^# World model.*\n(.*)$/m.exec(prompt.user)?.[1] ?? "");
     const kernels = tokensOf(prompt.user.match(/<file name=[\s\S]*?<\/file>/g)?.join("") ?? "");
-    const prefix = prompt.system.includes("# Answer format") ? sharedByDrafts : shared;
+    const own = prompt.system.includes("# Answer format") ? sharedByDrafts : sharedByEdits;
+    const prefix = kind === "init" ? tokensOf(prompt.system) : own;
     const estimate = Math.round((original * tokens) / text.length / 10) * 10;
     return [kind, tokens, text.length, prefix, world, kernels, original, `≈ ${figure(estimate)}`];
   });
@@ -147,7 +150,7 @@ function sizesText(title: string, subject: Subject): string {
 
 ${table(["prompt", "tokens", "characters", "stable prefix", "world model", "kernels", "original: characters", "original: tokens"], rows)}
 
-Stable prefix: the ${figure(shared)} tokens with which all prompts of the tree begin (role ${figure(tokensOf(role))}, problem ${figure(tokensOf(problemText(problem, options)))}, machine and rules ${figure(tokensOf(machineText(options)))}); drafts go on with the answer's format (${figure(tokensOf(answerFormat(problem, language, "H100")))}) and share ${figure(sharedByDrafts)}.`;
+Stable prefix: the ${figure(shared)} tokens with which all prompts of the tree begin (role ${figure(tokensOf(role))}, problem ${figure(tokensOf(problemText(problem, options)))}, machine and rules ${figure(tokensOf(machineText(options)))}); drafts go on with the answer's format (${figure(tokensOf(answerFormat(problem, language, "H100")))}) and share ${figure(sharedByDrafts)}, edits with the rules and the ops and share ${figure(sharedByEdits)}.`;
 }
 
 type View = Record<"path" | "open_actions" | "solved" | "not_yet_reachable", object[]> & { left_out: number };
@@ -228,12 +231,12 @@ in the prefix; no version of a library, no order to use tensor cores, nothing th
 ## What a provider can cache
 
 What is the same in all prompts of a run comes first: role, specification with workloads and reference, machine, rules of the
-referee; for drafts then the answer's format. Everything that changes follows. In the original volatile parts precede stable ones.
+referee; then for drafts the answer's format, for edits the rules of nodes and the ops. Everything that changes follows. In the original volatile parts precede stable ones.
 
 ## The world model is always valid JSON
 
-The view takes parts in the order of their use until its budget is spent, the fullest form that fits first, and counts what it
-left out; it is never cut. Here for a simulated tree of 66 nodes, each view parsed by \`JSON.parse\` (a view that is none stops
+The view shows every node in brief while half of its budget lasts, then lessons and questions, then the notes and reasons of the
+nodes that matter most, and counts what it left out; it is never cut. Here for a simulated tree of 66 nodes, each view parsed by \`JSON.parse\` (a view that is none stops
 the script). Drafts use 8,000 characters, edits 16,000. The summary stands even where it alone is longer than the budget.
 
 ${viewText(gqa)}

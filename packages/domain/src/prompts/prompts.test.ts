@@ -240,15 +240,29 @@ test("the JSON in a prompt is the view, whole", () => {
 test("all prompts of a run begin with the same words, so that prefix caches pay", () => {
   const state = small();
   const stable = systemText(problem, state.options);
-  expect(initPrompt(problem, run([]), [], null).system).toBe(stable);
-  expect(initPrompt(problem, run([]), ["no JSON"], base).system).toBe(stable);
-  expect(proposePrompt(problem, state, null).system).toBe(stable);
-  expect(refinePrompt(problem, state, "a", null, "").system).toBe(stable);
-  const drafts = [drafted(state, "draft_spec", "a"), drafted(state, "debug", "b1")].map(
-    (attempt) => draftPrompt(problem, state, attempt, { ...none, previous }).system,
+  const kinds = {
+    init: [initPrompt(problem, run([]), [], null), initPrompt(problem, run([]), ["no JSON"], base)],
+    edit: [proposePrompt(problem, state, null), refinePrompt(problem, state, "a", null, "")],
+    draft: [drafted(state, "draft_spec", "a"), drafted(state, "debug", "b1")].map((attempt) =>
+      draftPrompt(problem, state, attempt, { ...none, previous }),
+    ),
+  };
+  for (const prompts of Object.values(kinds)) {
+    const systems = new Set(prompts.map(({ system }) => system));
+    expect(systems.size).toBe(1);
+    for (const system of systems) expect(system.startsWith(stable)).toBe(true);
+  }
+});
+
+test("a large tree is seen whole in brief before a few nodes are told at length", () => {
+  const nodes = Array.from({ length: 60 }, (_, index) =>
+    looseNode(`n${index}`, "root", { notes: "x".repeat(1_000), action: { title: `idea ${index}`, score_0_to_1: 0.5 } }),
   );
-  expect(new Set(drafts).size).toBe(1);
-  expect(drafts[0]?.startsWith(stable)).toBe(true);
+  const shown = (budget: number): number => JSON.parse(treeView(run(nodes), null, budget)).open_actions.length;
+  expect(shown(16_000)).toBeGreaterThan(40);
+  expect(shown(8_000)).toBeGreaterThanOrEqual(shown(4_000));
+  const [first] = JSON.parse(treeView(run(nodes), null, 16_000)).open_actions;
+  expect(first.notes).toHaveLength(1_000);
 });
 
 test("init asks for two ideas a lane, shows a seed and what was wrong before", () => {
@@ -286,7 +300,7 @@ test("reasons of refused ops go back to the model verbatim", () => {
 });
 
 test("the ops that an edit prompt shows are ops that are accepted", () => {
-  const { user } = proposePrompt(problem, small(), null);
+  const { system } = proposePrompt(problem, small(), null);
   for (const op of ["update_node", "insert_node", "split_node", "delete_node"])
-    expect(user).toContain(`{"op": "${op}"`);
+    expect(system).toContain(`{"op": "${op}"`);
 });

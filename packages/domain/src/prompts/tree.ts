@@ -30,7 +30,6 @@ export function initPrompt(
   const wanted = policyOf(state).initialActions(state);
   const parts = [
     `# Task\nAnalyse the problem and write the world model of a search for a fast ${state.options.language} kernel: a tree of decisions whose open actions will be tried. Think through: (1) class of the computation, reductions, dense or ragged, which sizes vary; (2) canonical maths, what can be streamed, reordered or fused, what accumulates; (3) layouts, dominant traffic, reuse; (4) at least three regimes of sizes, the limiter of each and what triggers it; (5) tunable knobs; (6) a code-free skeleton; (7) the families of kernels worth trying, with their limiter. Put the analysis into the summary, the open questions (3 to 8) and the notes of the root.`,
-    rules,
     `Give at least ${wanted} open actions below the root (depth 1 or 2; an action at depth 2 opens once its parent has a passing kernel, so at least ${Math.max(2, Math.ceil(wanted / 2))} at depth 1).`,
     seed ? kernelText("The kernel to start from (it belongs to the root)", seed) : "",
     complaints.length > 0
@@ -38,16 +37,21 @@ export function initPrompt(
       : "",
     `# Answer\nOne JSON object and nothing else:\n{"kernel_summary": "…", "open_questions": ["…"],\n "decision_tree": {"root_id": "root", "nodes": [\n  {"node_id": "root", "parent_id": null, "decision": null, "choice": null, "notes": "the analysis, in bullets"},\n  ${nodeShape}, …]}}`,
   ];
-  return { system: systemText(problem, state.options), user: parts.filter((part) => part !== "").join("\n\n") };
+  const system = [systemText(problem, state.options), rules].join("\n\n");
+  return { system, user: parts.filter((part) => part !== "").join("\n\n") };
 }
 
-const editShape = (maxNewNodes: number): string => `# Answer
+const editShape = `# Answer
 One JSON object and nothing else: {"ops": [op, …]}. An op is one of
 {"op": "update_node", "node_id": "…", "patch": {any of decision, choice, overall_rating_0_to_10, confidence_0_to_1, notes, impacts, action}}
 {"op": "insert_node", "parent_id": "…", "node": ${nodeShape.replace('"parent_id": "…", ', "")}}
 {"op": "split_node", "node_id": "…", "parent_patch": {…}, "children": [node, …]}
 {"op": "delete_node", "node_id": "…"}   (only a node without attempts, children or solution)
-At most ${maxNewNodes} new nodes. Measured facts (solutions, scores, attempts) belong to the log and cannot be edited. Ops that do not fit are refused one by one; the others hold.`;
+Measured facts (solutions, scores, attempts) belong to the log and cannot be edited. Ops that do not fit are refused one by one; the others hold.`;
+
+/** What all prompts that edit the tree begin with. */
+const editSystem = (problem: Problem, state: RunState): string =>
+  [systemText(problem, state.options), rules, editShape].join("\n\n");
 
 /** New nodes that one edit may bring (spec/ksearch.md Appendix B). A proposal may bring one a lane. */
 export const maxNewNodes = (state: RunState, purpose: "propose" | "refine"): number =>
@@ -57,14 +61,12 @@ export const maxNewNodes = (state: RunState, purpose: "propose" | "refine"): num
 export function proposePrompt(problem: Problem, state: RunState, bestKernel: Kernel | null): Prompt {
   const limit = maxNewNodes(state, "propose");
   return {
-    system: systemText(problem, state.options),
+    system: editSystem(problem, state),
     user: [
       `# World model\n${treeView(state, null, viewBudget)}`,
       bestKernel ? kernelText("The best kernel so far", bestKernel) : "",
       refusedText(state),
       `# Task\nNo open action is free. Propose up to ${limit} new ones that the evidence supports: below the best solved nodes first, a new plan under the root only if it differs from all that were tried. At least one should have a score above 0.5. If nothing is worth an attempt, answer {"ops": []}.${demand(state, null)}`,
-      rules,
-      editShape(limit),
     ]
       .filter((part) => part !== "")
       .join("\n\n"),
@@ -83,10 +85,10 @@ export function refinePrompt(
   const attempts = (node?.attempts ?? []).map((number) => `- ${attemptLine(attemptOf(state, number))}`);
   const passed = node?.solution !== null && node?.solution !== undefined;
   const task = passed
-    ? `The action of '${nodeId}' is done: its best kernel scores ${node.solution.score?.toFixed(3) ?? "what another machine measured"}. Update the node from the evidence, and insert 1 to 3 composable next steps below it, if any is worth an attempt.`
+    ? `The action of '${nodeId}' is done: its best kernel scores ${node.solution.score?.toFixed(3) ?? "what another machine measured"}. Update the node from the evidence, and insert 1 to ${maxNewNodes(state, "refine")} composable next steps below it, if any is worth an attempt.`
     : `All ${attempts.length} attempts on '${nodeId}' failed. Say in its notes why, lower its score (or raise its difficulty), and, if the idea still stands, insert nothing but rewrite the action into an easier one.`;
   return {
-    system: systemText(problem, state.options),
+    system: editSystem(problem, state),
     user: [
       `# World model\n${treeView(state, nodeId, viewBudget)}`,
       `# Attempts on '${nodeId}'\n${attempts.join("\n")}`,
@@ -99,8 +101,6 @@ export function refinePrompt(
             .join("\n")}`,
       refusedText(state),
       `# Task\n${task} Write into the notes CURRENT (what the code does, what limits it), FOLLOW_THROUGH (did it do what the action meant; if not, what instead) and UPDATE_BELIEF (what changed, the next bet); where forecast and measurement differ much, PERF_GAP. Touch only '${nodeId}' and nodes below it.${demand(state, nodeId)}`,
-      rules,
-      editShape(maxNewNodes(state, "refine")),
     ]
       .filter((part) => part !== "")
       .join("\n\n"),

@@ -34,43 +34,55 @@ export function treeView(state: RunState, focusId: string | null, maxChars: numb
   };
   // 4: more digits of `left_out`
   let used = JSON.stringify(view).length + 4;
-  /** Each item comes in one or more forms, the fullest first; the first that fits is taken. */
-  const add = <T extends object | string>(list: T[], items: readonly (readonly T[])[]) => {
-    for (const forms of items) {
-      const form = forms.find((one) => used + JSON.stringify(one).length + 1 <= maxChars);
-      if (form === undefined) view.left_out += 1;
-      else {
-        list.push(form);
-        used += JSON.stringify(form).length + 1;
-      }
+  /** Adds what fits below a share of the budget; returns what did not. */
+  const add = <T extends object | string>(list: T[], items: readonly T[], share: number): T[] =>
+    items.filter((item) => {
+      const chars = JSON.stringify(item).length + 1;
+      if (used + chars > maxChars * share) return true;
+      list.push(item);
+      used += chars;
+      return false;
+    });
+  const lists: [object[], TreeNode[]][] = [
+    [view.path, path],
+    [view.open_actions, open],
+    [view.solved, solved],
+    [view.not_yet_reachable, waiting],
+  ];
+  // Every node in brief while half of the budget lasts, so that a large tree is seen; lessons and questions after them.
+  const shown = new Map<TreeNode, { list: object[]; at: number }>();
+  const place = (list: object[], nodes: readonly TreeNode[], share: number) => {
+    for (const node of nodes) {
+      if (shown.has(node)) continue;
+      if (add(list, [brief(node)], share).length === 0) shown.set(node, { list, at: list.length - 1 });
     }
   };
-  const both = (node: TreeNode) => [detail(state, node), brief(node)];
-  add(view.path, path.map(both));
-  add(view.open_actions, open.slice(0, 4).map(both));
-  add(view.solved, solved.slice(0, 4).map(both));
-  add(
-    view.lessons,
-    lessons(state).map((line) => [line]),
-  );
-  add(
-    view.open_questions,
-    tree.openQuestions.map((question) => [question]),
-  );
-  add(
-    view.open_actions,
-    open.slice(4).map((node) => [brief(node)]),
-  );
-  add(
-    view.solved,
-    solved.slice(4).map((node) => [brief(node)]),
-  );
-  add(
-    view.not_yet_reachable,
-    waiting.map((node) => [brief(node)]),
-  );
+  for (const [list, nodes] of lists) place(list, nodes, list === view.path ? 1 : briefShare);
+  const left = [
+    ...add(view.lessons, lessons(state), detailShare),
+    ...add(view.open_questions, [...tree.openQuestions], detailShare),
+  ];
+  // Then the notes and reasons of those that matter most, and what else there is room for.
+  for (const node of [...path, ...open.slice(0, mostDetailed), ...solved.slice(0, mostDetailed)]) {
+    const spot = shown.get(node);
+    if (!spot) continue;
+    const more = JSON.stringify(detail(state, node)).length - JSON.stringify(brief(node)).length;
+    if (used + more > maxChars * detailShare) continue;
+    spot.list[spot.at] = detail(state, node);
+    used += more;
+  }
+  for (const [list, nodes] of lists) place(list, nodes, 1);
+  const nodes = lists.reduce((sum, [, all]) => sum + all.length, 0);
+  view.left_out = left.length + nodes - shown.size;
   return JSON.stringify(view);
 }
+
+/** Shares of the budget: nodes in brief first, then details up to the second, then whatever else fits. */
+const briefShare = 0.5;
+const detailShare = 0.9;
+
+/** Open and solved nodes beside the path that are shown with notes and reasons, of each kind. */
+const mostDetailed = 4;
 
 const brief = (node: TreeNode) => ({
   node_id: node.nodeId,
