@@ -35,8 +35,9 @@ else
   say "2/3 uv: the machine's"
 fi
 
-say "3/3 the referee's Python (uv sync: numpy, ml_dtypes, jsonschema; no torch) …"
-uv_flags=(--project packages/evaluator --frozen --quiet)
+# --inexact: what scripts/torch.sh put there stays.
+say "3/3 the referee's Python (uv sync: numpy, ml_dtypes, jsonschema; torch only by scripts/torch.sh) …"
+uv_flags=(--project packages/evaluator --frozen --quiet --inexact)
 [ "${SETUP_DEV:-0}" = 1 ] || uv_flags+=(--no-dev)
 UV_PYTHON_DOWNLOADS=never uv sync "${uv_flags[@]}" >&2
 

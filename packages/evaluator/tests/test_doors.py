@@ -78,6 +78,9 @@ def test_doctor() -> None:
     assert report["reasons"] == []
     assert {"python", "numpy", "torch", "compiler", "compilerFlags", "cpu", "isolation"} <= set(report)
     assert "seccomp" in report["isolation"] or report["warnings"]
+    assert report["judges"]["gpumode"][:2] == ["cpp", "python"]
+    assert bool(report["judges"]["kernelbench"]) is (report["torch"] is not None)
+    assert ("triton" in report["judges"]["flashinfer"]) is (report["triton"] is not None)
     assert set(report["simd"]) & {"sse4_2", "asimd"}, "every x86-64 and aarch64 host of today has one of them"
     assert all(level in ("L1", "L2", "L3", "L4") and size > 1_000 for level, size in report["cacheBytes"].items())
 

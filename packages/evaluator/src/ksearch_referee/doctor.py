@@ -1,12 +1,20 @@
 """What this host can do: the facts that decide whether a judgement here would end as `infra_error`."""
 
 import platform
+from collections.abc import Callable
 from typing import Any
 
 from ksearch_referee import __version__
 from ksearch_referee.budget import Budget
 from ksearch_referee.caches import cache_bytes, flush_bytes
-from ksearch_referee.environment import cache_folder, cpu_model, package_version, simd_sets
+from ksearch_referee.environment import (
+    cache_folder,
+    cpu_model,
+    package_version,
+    require_torch,
+    require_triton,
+    simd_sets,
+)
 from ksearch_referee.failures import InfraError, KernelFailure
 from ksearch_referee.runner import Runner
 from ksearch_referee.toolchain import Toolchain, find_toolchain
@@ -30,6 +38,22 @@ def _worker_measures() -> list[str]:
         return runner.greet()
     finally:
         runner.remove()
+
+
+def _is_met(requirement: Callable[[], None]) -> bool:
+    try:
+        requirement()
+    except InfraError:
+        return False
+    return True
+
+
+def _judged(toolchain: Toolchain | None) -> dict[str, list[str]]:
+    """Return the languages of kernels that this host can judge, by format; without torch only on problems in numpy."""
+    has_torch = _is_met(require_torch)
+    triton = ["triton"] if has_torch and _is_met(require_triton) else []
+    languages = [*(["cpp"] if toolchain else []), "python", *triton]
+    return {"flashinfer": languages, "gpumode": languages, "kernelbench": languages if has_torch else []}
 
 
 def diagnose() -> dict[str, Any]:
@@ -67,4 +91,5 @@ def diagnose() -> dict[str, Any]:
         "flushBytes": flush_bytes(),
         "cacheFolder": str(cache_folder()),
         "isolation": isolation,
+        "judges": _judged(toolchain),
     }

@@ -66,10 +66,10 @@ def require_torch() -> None:
     version = package_version("torch")
     mend = f"run scripts/torch.sh, or take a Python that has torch {_MIN_TORCH[0]}.{_MIN_TORCH[1]} or later"
     if version is None:
-        raise InfraError(f"this problem needs torch, and the referee's Python has none: {mend}")
+        raise InfraError(f"this needs torch, and the referee's Python has none: {mend}")
     major, minor = (int(part) for part in version.split(".")[:2])
     if (major, minor) < _MIN_TORCH:
-        raise InfraError(f"this problem needs torch, and the referee's Python has torch {version}: {mend}")
+        raise InfraError(f"this needs a newer torch than the {version} of the referee's Python: {mend}")
 
 
 def require_triton() -> None:
@@ -79,7 +79,7 @@ def require_triton() -> None:
         InfraError: this Python has none.
     """
     if package_version("triton") is None:
-        raise InfraError("this kernel needs triton, and the referee's Python has none: run scripts/torch.sh")
+        raise InfraError("this needs triton, and the referee's Python has none: run scripts/torch.sh")
 
 
 def describe(toolchain: Toolchain | None, isolation: list[str]) -> dict[str, Any]:

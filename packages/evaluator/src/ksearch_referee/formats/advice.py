@@ -5,6 +5,7 @@ import re
 from ksearch_referee.failures import KernelFailure
 
 _NO_MODULE = re.compile(r"No module named '([^']+)'")
+_GPU = re.compile(r"\bCUDA\b|NVIDIA driver|\bcuda:?\d*'")
 _HUB = re.compile(r"hugging\s?face|hf\.co|from_pretrained|LocalEntryNotFound", re.IGNORECASE)
 _PRETRAINED = re.compile(r"""(?:from_pretrained\(\s*|\bmodel_name\s*=\s*)["']([^"']+)["']""")
 
@@ -15,6 +16,13 @@ def missing_module(failure: KernelFailure) -> str:
     if match is None or failure.raised != "ModuleNotFoundError":
         return ""
     return f"the problem needs the module '{match[1].split('.')[0]}', which the referee's Python does not have"
+
+
+def missing_gpu(failure: KernelFailure) -> str:
+    """Say that code asks for a GPU where a CPU judges."""
+    if _GPU.search(failure.message) is None:
+        return ""
+    return "the problem's code asks for a GPU, and this request's device is `cpu`"
 
 
 def missing_weights(failure: KernelFailure, source: str) -> str:

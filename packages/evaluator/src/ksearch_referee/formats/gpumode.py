@@ -9,7 +9,7 @@ from ksearch_referee.calls import Outputs, Values, ask_about
 from ksearch_referee.compare import Comparison, compare_outputs
 from ksearch_referee.dtypes import DtypeError
 from ksearch_referee.failures import Guard, InputError, KernelFailure, ProblemFault
-from ksearch_referee.formats.advice import missing_module
+from ksearch_referee.formats.advice import missing_gpu, missing_module
 from ksearch_referee.formats.format import PYTHON_BEGINNINGS, Case
 from ksearch_referee.formats.learned import Source
 from ksearch_referee.kernels import entry_of
@@ -74,9 +74,9 @@ class GpuMode:
         return []
 
     def advice(self, failure: KernelFailure, case: int | None) -> str:
-        """Name a module that is missing."""
+        """Name a module or a device that is missing."""
         del case
-        return missing_module(failure)
+        return missing_module(failure) or missing_gpu(failure)
 
     def inputs(self, reference: Runner, case: int, rng: np.random.Generator) -> Values:
         """Have `generate_input` make them from a secret seed."""

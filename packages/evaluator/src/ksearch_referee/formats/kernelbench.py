@@ -9,7 +9,7 @@ import numpy as np
 from ksearch_referee.calls import Outputs, Values, ask_about
 from ksearch_referee.compare import Comparison, compare_outputs
 from ksearch_referee.failures import Guard, KernelFailure
-from ksearch_referee.formats.advice import missing_module, missing_weights
+from ksearch_referee.formats.advice import missing_gpu, missing_module, missing_weights
 from ksearch_referee.formats.format import PYTHON_BEGINNINGS, Case
 from ksearch_referee.formats.learned import Leaf, Source, read_leaves
 from ksearch_referee.frames import Frame
@@ -86,9 +86,10 @@ class KernelBench:
         return _weights_guard(answer)
 
     def advice(self, failure: KernelFailure, case: int | None) -> str:
-        """Name a module or weights that are missing."""
+        """Name a module, a device or weights that are missing."""
         del case
-        return missing_module(failure) or missing_weights(failure, self._problem["source"])
+        weights = missing_weights(failure, self._problem["source"])
+        return missing_module(failure) or missing_gpu(failure) or weights
 
     def inputs(self, reference: Runner, case: int, rng: np.random.Generator) -> Values:
         """Have `get_inputs` make them under a secret seed."""

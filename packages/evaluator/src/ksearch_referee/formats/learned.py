@@ -76,11 +76,7 @@ class Source:
 
     def _arguments(self, tree: Tree) -> Structure:
         structure = structure_of(tree)
-        if not self._spread:
-            return {"list": [structure]}
-        if "list" in structure or "tuple" in structure:
-            return structure
-        raise ProblemFault(f"{self._made} is no list: it has to hold the arguments of one call")
+        return structure if self._spread else {"list": [structure]}
 
     def learn(self, reference: Runner, rng: np.random.Generator, **question: Any) -> Layout:
         """Have one set of arguments made and the reference called on it; return what they are.

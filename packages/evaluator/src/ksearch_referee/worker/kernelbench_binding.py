@@ -43,8 +43,14 @@ def _cast(value: Any, dtype: Any) -> Any:
 class _Problem(ProblemCode):
     def __init__(self, problem: dict[str, Any], frame: Frame) -> None:
         self._model = _construct(problem["Model"], _init_inputs(problem, frame), frame)
-        dtype = _DTYPES[frame["precision"]]
-        super().__init__(lambda _: _cast(problem["get_inputs"](), dtype), list, self._model, torch_arrays)
+
+        def make(_frame: Frame) -> Any:
+            made = problem["get_inputs"]()
+            if type(made) not in (list, tuple):
+                raise TypeError(f"get_inputs returned a {type(made).__name__}, not the list of a call's arguments")
+            return _cast(made, _DTYPES[frame["precision"]])
+
+        super().__init__(make, list, self._model, torch_arrays)
         self.answers = {**self.answers, "weights": self._weights}
 
     def _weights(self, _call: Arguments, _frame: Frame) -> Frame:
