@@ -205,6 +205,7 @@ export {
   listKernelBench,
   nearest,
   type Precision,
+  pathPart,
   readFlashInfer,
   readGpuMode,
   readKernelBench,

@@ -1,5 +1,7 @@
 import pc from "picocolors";
 
+export { count, dollars, duration, micros, times } from "@ksearch/domain";
+
 /**
  * Text without control characters but line ends, tabs and our own colour codes: models, compilers and kernels must not
  * write to the clipboard or the title of whoever reads.
@@ -47,22 +49,3 @@ export function columns(rows: readonly (readonly string[])[]): string {
 }
 
 const visible = (text: string): number => text.replace(colourCode, "").length;
-
-export const dollars = (microUsd: number): string =>
-  `$${(microUsd / 1e6).toFixed(microUsd > 0 && microUsd < 10_000 ? 4 : 2)}`;
-
-export function duration(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1_000));
-  const minutes = Math.floor(seconds / 60);
-  const two = (number: number): string => String(number).padStart(2, "0");
-  if (minutes === 0) return `${seconds} s`;
-  return minutes < 60
-    ? `${minutes} min ${two(seconds % 60)} s`
-    : `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min`;
-}
-
-export const micros = (ns: number | null): string => (ns === null ? "–" : `${(ns / 1_000).toFixed(1)} µs`);
-export const times = (score: number | null): string => (score === null ? "–" : `${score.toFixed(2)}×`);
-
-/** `1 lane`, `4 lanes`. */
-export const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? "" : "s"}`;

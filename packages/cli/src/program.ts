@@ -2,10 +2,12 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import { cancel } from "./commands/cancel.ts";
 import { cost } from "./commands/cost.ts";
+import { exportRun } from "./commands/export.ts";
 import { judge } from "./commands/judge.ts";
 import { problems } from "./commands/problems.ts";
 import { answer, prompts } from "./commands/prompts.ts";
 import { kernel, list, show, tree } from "./commands/read.ts";
+import { report } from "./commands/report.ts";
 import { resume } from "./commands/resume.ts";
 import { importRun, run } from "./commands/run.ts";
 import { track } from "./commands/track.ts";
@@ -173,6 +175,15 @@ export function program(): Command {
   reading("kernel", "the best kernel's source")
     .option("--attempt <n>", "the kernel of one attempt")
     .action((given: string | undefined, flags) => kernel(given, flags));
+  reading("report", "what a run found and why: Markdown on standard output, or a page to open in a browser")
+    .addOption(new Option("--md", "Markdown (the default)").conflicts("html"))
+    .option("--html", "one page that holds everything and loads nothing, in a file")
+    .option("--out <file>", "where it goes; default: standard output, with --html <run>.html")
+    .action((given: string | undefined, flags) => report(given, flags));
+  reading("export", "a run as a K-Search run directory, with report and log beside")
+    .requiredOption("--to <folder>", "where it goes, in a folder named after the problem")
+    .option("--force", "overwrite what is there", false)
+    .action((given: string | undefined, flags) => exportRun(given, flags));
   reading("prompts", "prompts that wait for an answer (--llm agent)")
     .option("--call <call>", "the text of one")
     .action((given: string | undefined, flags) => prompts(given, flags));

@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { AppError, messageOf } from "@ksearch/domain";
 
 /** Largest file that a command reads, bytes. */
@@ -26,5 +27,17 @@ export function readJson(path: string, what: string): unknown {
     return JSON.parse(text);
   } catch (error) {
     throw new AppError("caller", "file.json", `the ${what} ${path} is not JSON: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Writes a file, over one that is there. AppError `caller` `file.unwritable` names it and what it should have become. */
+export function writeText(path: string, text: string, what: string, { makeFolder = false } = {}): void {
+  try {
+    if (makeFolder) mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+  } catch (error) {
+    throw new AppError("caller", "file.unwritable", `the ${what} cannot be written to ${path}: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }

@@ -288,6 +288,7 @@ describe("kill -9 at any moment, then ksearch resume", () => {
       const files = life.result.map((file) => file.replace(/^.*\/result-\d+\//, ""));
       expect(files.sort()).toEqual([
         "kernel/main.py",
+        "report.html",
         "report.md",
         "solution.json",
         "verdict.json",

@@ -329,12 +329,27 @@ export const doctorReport = {
   compilerFlags: [] as string[],
 };
 
+/** What a stand-in referee may be told to say besides a score. */
+type Words = {
+  delayMs?: number;
+  doctor?: unknown;
+  /** Parts of every verdict, in place of {@link verdictParts}. */
+  parts?: object;
+  /** Of a kernel that names no score. */
+  failure?: string;
+};
+
 /**
  * A STAND-IN for the referee, a process a request like the real one (`-I -m ksearch_referee judge -` and `… doctor`). It
  * runs no kernel: it passes each with the score that the kernel's text names (one that names none is a compile_error),
  * and writes down what it was asked.
  */
-export function standInReferee({ delayMs = 10, doctor = doctorReport as unknown } = {}): StandIn {
+export function standInReferee({
+  delayMs = 10,
+  doctor = doctorReport,
+  parts = {},
+  failure = "the kernel names no score",
+}: Words = {}): StandIn {
   const folder = newFolder();
   const log = join(folder, "judged.jsonl");
   const python = join(folder, "python");
@@ -362,14 +377,14 @@ function judge({ requestId, problem, kernel, incumbent, settings }) {
     id: uuid, axes, status: "passed", correctness: null, call: timing(Math.round(1e6 / score)), device: null,
     referenceCall: timing(1000000), incumbentCall: null, floorNs: null, speedup: score }));
   const verdict = score === 0
-    ? { status: "compile_error", phase: "build", message: "the kernel names no score" }
+    ? { status: "compile_error", phase: "build", message: ${JSON.stringify(failure)} }
     : { status: "passed", phase: "done", workloads, score: { name: settings.aggregate, ...between(score) }, aggregate: {
         geomeanSpeedup: score, meanSpeedup: score, geomeanCallNs: Math.round(1e6 / score), geomeanReferenceNs: 1000000,
         geomeanVsBaseline: null, meanVsBaseline: null, vsIncumbent: incumbent ? between(score / scoreOf(incumbent)) : null } };
   log("start");
   setTimeout(() => {
     log("end");
-    console.log(JSON.stringify({ ...${JSON.stringify(verdictParts)}, requestId, kernelDigest: "sha256:" + digest, ...verdict }));
+    console.log(JSON.stringify({ ...${JSON.stringify(verdictParts)}, requestId, kernelDigest: "sha256:" + digest, ...verdict, ...${JSON.stringify(parts)} }));
   }, ${delayMs});
 }
 `;

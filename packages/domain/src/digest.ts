@@ -18,5 +18,8 @@ export function canonicalJson(value: Json): string {
 /** SHA-256 of a text (UTF-8), 64 lower-case hex digits. */
 export const sha256Hex = (text: string): string => bytesToHex(sha256(utf8ToBytes(text)));
 
+/** The same in base64, as a Content-Security-Policy names a script. */
+export const sha256Base64 = (text: string): string => btoa(String.fromCharCode(...sha256(utf8ToBytes(text))));
+
 /** `sha256:` and 64 hex digits of the canonical JSON of a value. */
 export const digestOf = (value: Json): string => `sha256:${sha256Hex(canonicalJson(value))}`;

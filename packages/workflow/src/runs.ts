@@ -102,7 +102,7 @@ export async function endCanceled(deps: RunDeps, llm: Deps["llm"] | null, runId:
   await endCalls(deps, llm, runId);
   await bookAllLost(deps, runId);
   await deps.money.release(runId);
-  await writeResult(deps.blobs, apply(state, { seq: state.seq + 1, atMs: deps.now(), event: canceled }));
+  await writeResult(deps, apply(state, { seq: state.seq + 1, atMs: deps.now(), event: canceled }));
   await deps.log.commit(runId, (now) => ({ events: isOpen(now) ? [canceled] : [], result: null }));
   await deps.runs.update(summarise(await deps.log.state(runId), deps.iso));
 }

@@ -163,7 +163,11 @@ describe("kernels that fail are attempts, not errors", () => {
       confirmed: null,
     });
     const files = await on.blobs.list("runs/run_a/result-1/");
-    expect(files).toEqual(["runs/run_a/result-1/report.md", "runs/run_a/result-1/world_model.json"]);
+    expect(files).toEqual([
+      "runs/run_a/result-1/report.html",
+      "runs/run_a/result-1/report.md",
+      "runs/run_a/result-1/world_model.json",
+    ]);
   });
 });
 

@@ -2,8 +2,6 @@ import {
   AppError,
   apply,
   attemptLine,
-  confirmCall,
-  evaluateCall,
   type KernelId,
   type RunState,
   type RunSummary,
@@ -11,12 +9,10 @@ import {
   standing,
   summarise,
   treeLines,
-  Verdict,
   value,
-  verdictOn,
   worldModelFile,
 } from "@ksearch/domain";
-import { getJson, keys, loadKernel } from "@ksearch/workflow";
+import { loadKernel, loadVerdict } from "@ksearch/workflow";
 import { isHeld, openStores, type Stores, self } from "../local.ts";
 import { columns, dollars, duration, micros, note, paint, print, printJson, times } from "../output.ts";
 import { eventLine, paintNode } from "../view/events.ts";
@@ -132,7 +128,7 @@ export async function kernel(
         : `no kernel of ${state.runId} stands: none has passed yet, or none held on fresh seeds`,
     );
   const found = await loadKernel(stores.blobs, state.runId, id);
-  const verdict = await verdictOf(stores, state, id, attempt?.attempt);
+  const verdict = await loadVerdict(stores.blobs, state, id, attempt?.attempt);
   const model = repliesFrom(state.options);
   if (command.json) return printJson({ kernelId: id, model, kernel: found, verdict });
   const comment = found.language === "python" ? "#" : "//";
@@ -144,18 +140,4 @@ export async function kernel(
       : (verdict?.status ?? "not judged");
   for (const file of found.files)
     print(`${comment} ${file.path} of ${id} (${state.runId}): ${figures}\n${label}${file.content}`);
-}
-
-async function verdictOf(
-  stores: Stores,
-  state: RunState,
-  id: KernelId,
-  attempt: number | undefined,
-): Promise<Verdict | null> {
-  const duel = attempt === undefined ? state.duels.findLastIndex((one) => one.kernelId === id) : -1;
-  const first = attempt ?? verdictOn(state, id)?.attempt;
-  const judged = first === undefined ? undefined : state.attempts[first - 1];
-  const own = judged && (judged.sameAs === null ? judged : state.attempts[judged.sameAs - 1]);
-  const call = duel >= 0 ? confirmCall(duel + 1) : own ? evaluateCall(own) : null;
-  return call === null ? null : getJson(stores.blobs, keys.answer(state.runId, call), Verdict);
 }

@@ -22,7 +22,7 @@ export function resultLines(state: RunState, root: string): string[] {
     ...(state.status === "running"
       ? []
       : [
-          `${folder}/  ${paint.quiet(best === null ? "report.md, world_model.json" : "report.md, world_model.json, solution.json, kernel/")}`,
+          `${folder}/  ${paint.quiet(best === null ? "report.html, report.md, world_model.json" : "report.html, report.md, solution.json, kernel/, world_model.json")}`,
         ]),
     paint.quiet(["tree", "kernel", "show"].map((command) => `${self} ${command} ${state.runId}`).join("   ")),
   ];

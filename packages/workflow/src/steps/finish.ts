@@ -102,7 +102,7 @@ export const report = (deps: Deps): Step =>
     const ended = await deps.log.state(runId);
     const end = { seq: ended.seq + 1, atMs: deps.now(), event: ending(ended, input.stopped) };
     // The result stands before the log says that the run has ended: nobody resumes an ended run to write it.
-    await writeResult(deps.blobs, ended.status === "running" ? apply(ended, end) : ended);
+    await writeResult(deps, ended.status === "running" ? apply(ended, end) : ended);
     await deps.log.commit(runId, (state) => ({
       events: state.status === "running" ? [ending(state, input.stopped)] : [],
       result: null,

@@ -1,0 +1,78 @@
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import {
+  AppError,
+  type Kernel,
+  type KernelId,
+  type RunReport,
+  type RunState,
+  repliesFrom,
+  reportHtml,
+  reportMarkdown,
+  solutionDbFile,
+  toSolution,
+  type Winner,
+  worldModelFile,
+} from "@ksearch/domain";
+import { loadKernel } from "@ksearch/workflow";
+import { openStores, pathPart, type Stores } from "../local.ts";
+import { columns, count, note, print, printJson } from "../output.ts";
+import { writeText } from "../text.ts";
+import { pickRun } from "./pick.ts";
+import type { ReadCommand } from "./read.ts";
+import { reportOf } from "./report.ts";
+
+export type ExportCommand = ReadCommand & { to: string; force: boolean };
+
+/** `ksearch export`: a run as a K-Search run directory, which the original goes on from, with our report and log beside. */
+export async function exportRun(given: string | undefined, command: ExportCommand): Promise<void> {
+  const stores = openStores(command.artifactsDir, false);
+  const runId = await pickRun(stores, given);
+  const report = await reportOf(stores, runId);
+  const folder = resolve(command.to);
+  const files = runFiles(report, await solvedKernels(stores, report));
+  const there = files.filter(({ path }) => existsSync(join(folder, path)));
+  if (there.length > 0 && !command.force)
+    throw new AppError(
+      "caller",
+      "export.exists",
+      `${count(there.length, "file")} would be overwritten, the first ${join(folder, there[0]?.path ?? "")}: choose another folder, or add --force`,
+    );
+  for (const { path, text } of files) writeText(join(folder, path), text, "export", { makeFolder: true });
+  const written = files.map(({ path, text }) => ({ path, bytes: Buffer.byteLength(text) }));
+  if (command.json) return printJson({ runId, folder, files: written });
+  print(folder);
+  print(columns([["file", "bytes"], ...written.map(({ path, bytes }) => [path, String(bytes)])]));
+  if (report.winner === null) note("no kernel stands, so there is no solution among them");
+}
+
+/** The kernels that the tree's solved nodes name. */
+async function solvedKernels({ blobs }: Stores, { state }: RunReport): Promise<ReadonlyMap<KernelId, Kernel>> {
+  const ids = new Set([...state.tree.nodes.values()].flatMap(({ solution }) => solution?.kernelId ?? []));
+  return new Map(
+    await Promise.all([...ids].map(async (id) => [id, await loadKernel(blobs, state.runId, id)] as const)),
+  );
+}
+
+/** All files of an export: where the original's rules look for them (spec/ksearch.md 6), and ours beside. */
+function runFiles(report: RunReport, kernels: ReadonlyMap<KernelId, Kernel>): { path: string; text: string }[] {
+  const { state, winner, log } = report;
+  const problem = pathPart(state.problem);
+  const files: [path: string, text: string][] = [
+    ["world_model/world_model.json", pretty(worldModelFile(state))],
+    ["world_model/solution_db.jsonl", solutionDbFile(state, kernels)],
+    ...(winner === null ? [] : [solutionFile(state, winner)]),
+    ["report.html", reportHtml(report)],
+    ["report.md", reportMarkdown(report)],
+    ["log.jsonl", log.map((event) => `${JSON.stringify(event)}\n`).join("")],
+  ];
+  return files.map(([path, text]) => ({ path: `${problem}/${path}`, text }));
+}
+
+function solutionFile(state: RunState, { kernel, kernelId }: Winner): [path: string, text: string] {
+  const name = `${state.runId}_${kernelId}`;
+  const solution = toSolution(kernel, { name, author: "ksearch", description: repliesFrom(state.options) });
+  return [`solutions/${pathPart(state.problem)}/${name}.json`, pretty(solution)];
+}
+
+const pretty = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;

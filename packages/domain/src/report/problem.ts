@@ -1,0 +1,35 @@
+import type { SourceFile } from "../kernel.ts";
+import type { Problem, WorkloadFacts } from "../problem.ts";
+
+/** The Python that a problem's kernels are held against. */
+export function referenceOf(problem: Problem): SourceFile {
+  switch (problem.format) {
+    case "flashinfer":
+      return { path: "reference.py", content: problem.definition.reference };
+    case "gpumode":
+      return {
+        path: "reference.py",
+        content: problem.files.find(({ path }) => path === "reference.py")?.content ?? "",
+      };
+    case "kernelbench":
+      return { path: `${problem.title}.py`, content: problem.source };
+  }
+}
+
+/** What a problem says of itself, empty if nothing. */
+export function descriptionOf(problem: Problem): string {
+  switch (problem.format) {
+    case "flashinfer":
+      return problem.definition.description ?? "";
+    case "gpumode":
+      return problem.description;
+    case "kernelbench":
+      return problem.title.replaceAll("_", " ").trim();
+  }
+}
+
+/** `batch 8, width 64`; empty where a workload has no sizes of its own. */
+export const sizesOf = ({ axes }: Pick<WorkloadFacts, "axes">): string =>
+  Object.entries(axes)
+    .map(([axis, size]) => `${axis} ${size}`)
+    .join(", ");

@@ -1,0 +1,102 @@
+import type { Duel } from "../search/state.ts";
+import { between, type LineDiff, type RunReport, type Winner } from "./facts.ts";
+import { type Html, html } from "./html.ts";
+import { statusMark } from "./outcome.ts";
+import { referenceOf, sizesOf } from "./problem.ts";
+import { column, figures, sourceBox, tableBox } from "./source.ts";
+
+/** The standing kernel: its times by workload, how it came to stand, its source, and what it changed. */
+export function winnerSection({ state, problem, winner, diffs }: RunReport): Html {
+  const duels = state.duels.length === 0 ? null : html`<h3>Finalists</h3>${duelTable(state.duels)}`;
+  if (winner === null) return html`<p>No kernel stands, so there is none to show.</p>${duels}`;
+  const reference = referenceOf(problem);
+  const isPython = winner.kernel.language === "python" || winner.kernel.language === "triton";
+  const entry = winner.kernel.files.find(({ path }) => winner.kernel.entryPoint.startsWith(`${path}::`));
+  return html`<p>Kernel <code>${winner.kernelId}</code>, ${winner.kernel.language}, entry <code>${winner.kernel.entryPoint}</code>.</p>
+${workloads(winner)}
+${duels}
+<h3>Source</h3>
+${winner.kernel.files.map(({ path, content }) => sourceBox(path, content))}
+${diffs.map(lineDiff)}
+${
+  isPython || entry === undefined
+    ? null
+    : html`<details class="fold"><summary><h3>Beside the reference</h3></summary>
+<p class="quiet">The reference is Python and the kernel is not, so the two stand side by side.</p>
+<div class="beside">${sourceBox(reference.path, reference.content)}${sourceBox(`${entry.path} again`, entry.content)}</div></details>`
+}`;
+}
+
+const us = (ns: number | undefined): string => (ns === undefined ? "–" : (ns / 1_000).toFixed(1));
+
+function workloads({ verdict, confirmed }: Winner): Html | null {
+  if (verdict === null || verdict.workloads.length === 0) return null;
+  const { score, aggregate } = verdict.status === "passed" ? verdict : { score: null, aggregate: null };
+  const rows = verdict.workloads.map((workload) => {
+    const { call, referenceCall, incumbentCall, speedup, correctness } = workload;
+    return html`<tr><th scope="row"><span title="${workload.id}">${workload.id.slice(0, 8)}</span></th><td class="sizes">${sizesOf(workload)}</td>
+<td class="figures">${us(call?.medianNs)}</td><td class="figures quiet">${us(call?.minNs)} to ${us(call?.p90Ns)}</td>
+<td class="figures">${us(referenceCall?.medianNs)}</td><td class="figures">${us(incumbentCall?.medianNs)}</td>
+<td class="figures"><b>${speedup === null ? "–" : `${speedup.toFixed(2)}×`}</b></td>
+<td class="figures">${correctness?.checkedTimed ?? 0}</td><td class="figures">${correctness ? shortNumber(correctness.maxAbs) : "–"}</td></tr>
+`;
+  });
+  const total = html`<tr class="total"><th scope="row">all</th><td>${verdict.status === "passed" ? "" : "–"}</td>
+<td class="figures">${us(aggregate?.geomeanCallNs)}</td><td></td><td class="figures">${us(aggregate?.geomeanReferenceNs)}</td><td></td>
+<td class="figures"><b>${score === null ? "–" : `${between(score)}`}</b></td><td></td><td></td></tr>
+`;
+  const head = [
+    ...["workload", "sizes"].map((name) => column(name)),
+    ...["kernel µs", "min to p90", "reference µs", "rival µs", "speed-up", "outputs checked", "largest error"].map(
+      figures,
+    ),
+  ];
+  return html`<p class="quiet">${confirmed ? "The last confirmation" : "The verdict in the search"}: medians of the timed calls. The last row holds geometric means and the score with its 95 % interval within this one process. The rival is the kernel that was timed in between.</p>
+${tableBox("Times by workload", head, [...rows, total])}`;
+}
+
+const shortNumber = (value: number | string): string => (typeof value === "number" ? value.toExponential(1) : value);
+
+const duelTable = (duels: readonly Duel[]): Html =>
+  tableBox(
+    "Confirmations",
+    [
+      ...["confirmation", "kernel", "against", "outcome"].map((name) => column(name)),
+      ...["score (95 %)", "times the rival's speed (95 %)"].map(figures),
+      column("stands"),
+    ],
+    duels.map(
+      ({ kernelId, rivalId, status, score, ratio, winner, message }, index) =>
+        html`<tr><th scope="row">${index + 1}</th><td><code>${kernelId}</code></td><td>${rivalId === null ? "alone" : html`<code>${rivalId}</code>`}</td>
+<td>${statusMark(status)}${message === "" ? null : `: ${message}`}</td><td class="figures">${score === null ? "–" : between(score)}</td>
+<td class="figures">${ratio === null ? "–" : between(ratio)}</td><td>${winner === null ? "none" : html`<code>${winner}</code>`}</td></tr>
+`,
+    ),
+  );
+
+/** Lines of a diff that a page shows; more help nobody. */
+const mostLines = 3_000;
+
+function lineDiff({ title, hunks }: LineDiff): Html {
+  const lines = hunks?.flatMap(({ head, lines }) => [head, ...lines]) ?? [];
+  const words =
+    hunks === null
+      ? "The two differ too much for a line diff to say anything."
+      : lines.length === 0
+        ? "The two are the same, line by line."
+        : lines.length > mostLines
+          ? `Cut: ${lines.length - mostLines} more lines.`
+          : null;
+  return html`<h3>${title}</h3>
+${lines.length === 0 ? null : html`<pre class="diff" tabindex="0" role="group" aria-label="${title}">${lines.slice(0, mostLines).map(diffLine)}</pre>`}
+${words && html`<p class="quiet">${words}</p>`}`;
+}
+
+const diffLine = (line: string): Html =>
+  line.startsWith("+")
+    ? html`<ins>${line}</ins>`
+    : line.startsWith("-")
+      ? html`<del>${line}</del>`
+      : line.startsWith("@@")
+        ? html`<span class="hunk">${line}</span>`
+        : html`<span>${line}</span>`;
