@@ -4,9 +4,8 @@ import { FlashInferProblem, type Problem, type RunOptions } from "@ksearch/domai
 import { describe, expect, test } from "vitest";
 import { chooseProblem } from "../src/chosen.ts";
 import { modelChoice } from "../src/model-flags.ts";
-import { parseFlags } from "../src/options.ts";
 import { program } from "../src/program.ts";
-import { deviceOf, evaluationOf, languageOf, RunFlags, runOptions } from "../src/run-flags.ts";
+import { deviceOf, evaluationOf, languageOf, runOptions } from "../src/run-flags.ts";
 import { trackingChoice } from "../src/tracking.ts";
 import {
   definition,
@@ -18,6 +17,7 @@ import {
   newFolder,
   problemFolder,
   problemName,
+  searchFlags,
   standInReferee,
   workload,
 } from "./stand-ins.ts";
@@ -38,21 +38,9 @@ const kernelBench: Problem = {
   madeFor: "cpu",
 };
 
-/** The flags of a command line, as the command gets them. */
-function parsed(args: readonly string[]): RunFlags {
-  const run = program().commands.find((command) => command.name() === "run");
-  if (!run) throw new Error("there is no command run");
-  let raw: unknown;
-  run.action((_, flags) => {
-    raw = flags;
-  });
-  run.parse([...args], { from: "user" });
-  return parseFlags(RunFlags, raw);
-}
-
 /** What a command line's first event would record, on a machine of two cores. */
 function recorded(args: readonly string[], of: Problem = problem): RunOptions {
-  const flags = parsed(args);
+  const flags = searchFlags(args);
   const device = deviceOf(flags, of);
   return runOptions(flags, {
     device,
@@ -172,11 +160,11 @@ test.each(Object.entries(inFirstEvent))("%s is recorded, and without it somethin
 });
 
 test.each(Object.entries(refused))("%s is refused with the mend", (flag, { value, says }) => {
-  expect(() => parsed([flag, value])).toThrow(says);
+  expect(() => searchFlags([flag, value])).toThrow(says);
 });
 
 test.each(Object.entries(inChoices))("%s says which model answers", (flag, { args, beside = [], shows }) => {
-  const choice = (more: string[]) => modelChoice(parsed(more), (path) => `/${path}`);
+  const choice = (more: string[]) => modelChoice(searchFlags(more), (path) => `/${path}`);
   expect(choice([...beside, flag, ...args])).toMatchObject(shows);
   if (beside.length > 0) expect(choice(beside)).not.toMatchObject(shows);
   else expect(() => choice([])).toThrow(/no model is named/);
@@ -185,9 +173,9 @@ test.each(Object.entries(inChoices))("%s says which model answers", (flag, { arg
 test.each(Object.entries(inTracking))("%s says where a run is shown", (flag, { args, shows }) => {
   const none = { project: undefined, name: undefined, mode: undefined };
   const switched = flag === "--wandb" ? [] : ["--wandb"];
-  expect(trackingChoice(parsed([...switched, flag, ...args]), none)).toMatchObject(shows);
-  if (flag === "--wandb") expect(trackingChoice(parsed([]), none)).toBeNull();
-  else expect(trackingChoice(parsed(["--wandb"]), none)).not.toMatchObject(shows);
+  expect(trackingChoice(searchFlags([...switched, flag, ...args]), none)).toMatchObject(shows);
+  if (flag === "--wandb") expect(trackingChoice(searchFlags([]), none)).toBeNull();
+  else expect(trackingChoice(searchFlags(["--wandb"]), none)).not.toMatchObject(shows);
 });
 
 describe("flags that contradict each other are told, with both names", () => {
@@ -408,15 +396,15 @@ describe("flags at work", { timeout: 60_000 }, () => {
     writeFileSync(join(root, "level2/7_Wide.py"), kernelBench.source);
     const benched = chooseProblem(
       undefined,
-      parsed(["--task-path", root, "--kernelbench-level", "2", "--kernelbench-problem-id", "7"]),
+      searchFlags(["--task-path", root, "--kernelbench-level", "2", "--kernelbench-problem-id", "7"]),
       1,
     );
     expect(benched.problem).toMatchObject({ format: "kernelbench", name: "kernelbench_l2_p7" });
     const folder = gpuModeFolder();
     const tests = (mode: string[]) =>
-      chooseProblem(undefined, parsed(["--gpumode-task-dir", folder, ...mode]), 1).problem;
+      chooseProblem(undefined, searchFlags(["--gpumode-task-dir", folder, ...mode]), 1).problem;
     expect(tests([])).toMatchObject({ format: "gpumode", tests: [], benchmarks: [{ args: { size: 8 } }] });
     expect(tests(["--gpumode-mode", "leaderboard"])).toMatchObject({ tests: [{ args: { size: 4 } }] });
-    expect(() => parsed(["--gpumode-mode", "test"])).toThrow(/no other mode gives a score/);
+    expect(() => searchFlags(["--gpumode-mode", "test"])).toThrow(/no other mode gives a score/);
   });
 });

@@ -1,10 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { kernelOfSolution, readContinuation, runFlags } from "@ksearch/domain";
+import { FlashInferProblem, kernelOfSolution, readContinuation, runFlags, settingsFor } from "@ksearch/domain";
 import { HtmlValidate } from "html-validate";
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import { sampleOptions } from "../../domain/test/samples.ts";
-import { parseFlags, RunFlags, runOptions } from "../src/options.ts";
+import { deviceOf, evaluationOf, runOptions } from "../src/run-flags.ts";
 import { type FinishedRun, hostileLine, hostileRun } from "./hostile-run.ts";
 import {
   definition,
@@ -16,8 +16,10 @@ import {
   problemFolder,
   problemName,
   replyTo,
+  searchFlags,
   standInReferee,
   start,
+  workload,
 } from "./stand-ins.ts";
 
 /** `ksearch report` and `ksearch export` as a user calls them, on a run that says the worst it can, and on one that has not ended. */
@@ -194,30 +196,34 @@ const solutionWith = (content: string) => ({
   sources: [{ path: "main.py", content }],
 });
 
-test("the flags that a report names ask for the very options of the run", () => {
-  const { deviceFacts, modelLabel, recordedReplies, attemptsPerNode, ...asked } = sampleOptions({
-    policy: "lanes",
-    lanes: 7,
+test.each([
+  ["lanes", { policy: "lanes", lanes: 7, attemptsPerNode: { base: 1, max: 4 }, maxDifficulty: 3 }],
+  ["ksearch", { policy: "ksearch", lanes: 1, stagnationWindow: 9 }],
+  ["plain", { policy: "plain", lanes: 2 }],
+] as const)("the flags that a report names ask for the very options of a run of policy %s", (_, own) => {
+  const problem = FlashInferProblem.parse({ format: "flashinfer", definition, workloads: [workload.workload] });
+  const settings = settingsFor(problem);
+  const options = sampleOptions({
     laneShare: 25,
     stagnationWindow: 5,
+    attemptsPerNode: { base: 2, max: 5 },
     budgetMicroUsd: 1_250_000,
     targetScore: 2.5,
     patience: 9,
     language: "python",
     llmTimeoutMs: 90_500,
+    evaluation: {
+      ...settings,
+      isolateWorkloads: true,
+      parallelWorkloads: 3,
+      feedbackOrder: "random",
+      correctness: { ...settings.correctness, trials: 4, rtol: 1e-4 },
+    },
+    ...own,
   });
-  const facts = { deviceFacts, modelLabel, recordedReplies, attemptsPerNode };
-  const words = runFlags({ ...asked, ...facts });
-  const flags = Object.fromEntries(
-    words.flatMap((word, index) =>
-      word.startsWith("--")
-        ? [[word.slice(2).replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase()), words[index + 1]]]
-        : [],
-    ),
-  );
-  const parsed = parseFlags(RunFlags, flags);
-  expect(runOptions(parsed, { ...facts, attemptsPerNode: parsed.attemptsPerNode ?? attemptsPerNode })).toEqual({
-    ...asked,
-    ...facts,
-  });
+  const flags = searchFlags(runFlags(options, "flashinfer"));
+  const { device, language, deviceFacts, models, treeModel, modelLabel, recordedReplies, baseline } = options;
+  const evaluation = evaluationOf(flags, problem, deviceOf(flags, problem), 2, null);
+  const facts = { device, language, deviceFacts, models, treeModel, modelLabel, recordedReplies, baseline, evaluation };
+  expect(runOptions(flags, { ...facts, attemptsPerNode: null })).toEqual(options);
 });

@@ -8,6 +8,9 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { afterAll } from "vitest";
+import { parseFlags } from "../src/options.ts";
+import { program } from "../src/program.ts";
+import { RunFlags } from "../src/run-flags.ts";
 
 /** Tests of the command line run it as a user does: a process of its own, with a model and a referee that are others. */
 const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
@@ -86,6 +89,18 @@ export function start(args: readonly string[], { cwd, env = {}, stdin = "", term
     child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr, ms: performance.now() - began }));
   });
   return { child, ended, soFar: () => stdout };
+}
+
+/** The flags of `ksearch run`, read as the command line reads them, without running anything. */
+export function searchFlags(args: readonly string[]): RunFlags {
+  const run = program().commands.find((command) => command.name() === "run");
+  if (!run) throw new Error("there is no command run");
+  let raw: unknown;
+  run.action((_, flags) => {
+    raw = flags;
+  });
+  run.parse([...args], { from: "user" });
+  return parseFlags(RunFlags, raw);
 }
 
 export const ksearch = (args: readonly string[], place: Place): Promise<Ended> => start(args, place).ended;

@@ -99,9 +99,9 @@ export function sampleLog(text = "words"): Log {
   const number = open(log, other) ?? 0;
   const call = { call: `${other}/attempt${number}/draft`, purpose: "draft" as const, slot: "s" };
   log.append(
-    { type: "call.submitted", ...call, to: "llm", submission: 1, reservedMicroUsd: 9 },
+    { type: "call.submitted", ...call, to: "llm", model: "m", submission: 1, reservedMicroUsd: 9 },
     { type: "call.failed", call: call.call, who: "retry", code: "llm.busy", message: text, costMicroUsd: 4 },
-    { type: "call.submitted", ...call, to: "llm", submission: 2, reservedMicroUsd: 9 },
+    { type: "call.submitted", ...call, to: "llm", model: "m", submission: 2, reservedMicroUsd: 9 },
     {
       type: "call.answered",
       call: call.call,

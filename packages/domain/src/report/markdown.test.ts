@@ -22,7 +22,7 @@ test("the result stands with its interval, the winner's times, failures, cost an
     "K03: words",
     "| compile_error | 1 | it was compile_error |",
     "| words | draft | 1 | 1000 | 50 | 2 s | $0.0000 |",
-    "npx ksearch run scale_rows --lanes 2 --budget-attempts 20 --attempts-per-node 2-4",
+    "npx ksearch run scale_rows --policy lanes --lanes 2 --budget-attempts 20 --attempts-per-node 2-4",
   ])
     expect(report).toContain(words);
 });

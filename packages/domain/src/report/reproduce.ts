@@ -1,28 +1,45 @@
-import { problemName } from "../problem.ts";
+import { type Format, problemName } from "../problem.ts";
 import type { RunOptions } from "../search/options.ts";
 import { standing } from "../search/standing.ts";
 import type { RunReport } from "./facts.ts";
 
-/** The flags of `ksearch run` that ask for these options; where the replies come from is not among them. */
-export function runFlags(options: RunOptions): string[] {
-  const { attemptsPerNode, evaluation } = options;
-  const flags: [string, string | number | null][] = [
+/** The flags of `ksearch run` that ask for these options; where the replies and a beginning came from is not among them. */
+export function runFlags(options: RunOptions, format: Format): string[] {
+  const { policy, attemptsPerNode, evaluation } = options;
+  const { correctness, timing } = evaluation;
+  const trials = { flashinfer: "--num-trials", kernelbench: "--kernelbench-num-correct-trials", gpumode: null }[format];
+  const isFlashInfer = format === "flashinfer";
+  const flags: [string | null, string | number | boolean | null][] = [
+    ["--policy", policy],
     ["--lanes", options.lanes],
     ["--budget-attempts", options.budgetAttempts],
     ["--budget-usd", options.budgetMicroUsd === null ? null : options.budgetMicroUsd / 1e6],
-    ["--attempts-per-node", `${attemptsPerNode.base}-${attemptsPerNode.max}`],
+    ["--attempts-per-node", policy === "lanes" ? `${attemptsPerNode.base}-${attemptsPerNode.max}` : null],
+    ["--wm-stagnation-window", policy === "ksearch" ? options.stagnationWindow : null],
+    ["--wm-max-difficulty", policy === "plain" ? null : options.maxDifficulty],
     ["--target-score", options.targetScore],
     ["--patience", options.patience],
     ["--confirm-top", options.confirmTop],
-    ["--iterations", evaluation.timing.iterations],
-    ["--warmup", evaluation.timing.warmup],
+    ["--iterations", timing.iterations],
+    ["--warmup-runs", timing.warmup],
+    [trials, correctness.trials],
+    ["--rtol", isFlashInfer ? correctness.rtol : null],
+    ["--atol", isFlashInfer ? correctness.atol : null],
+    ["--use-isolated-runner", evaluation.isolateWorkloads],
+    ["--parallel-workloads", evaluation.parallelWorkloads > 1],
+    ["--max-parallel-workloads", evaluation.parallelWorkloads > 1 ? evaluation.parallelWorkloads : null],
+    ["--feedback-trace-policy", evaluation.feedbackOrder === "first" ? null : evaluation.feedbackOrder],
+    ["--baseline-solution", options.baseline?.solution ?? null],
     ["--language", options.language],
-    ["--device", options.device],
+    ["--target-gpu", options.device],
     ["--seed", options.seed],
     ["--max-output-tokens", options.maxOutputTokens],
     ["--llm-timeout", options.llmTimeoutMs / 1_000],
   ];
-  return flags.flatMap(([flag, value]) => (value === null ? [] : [flag, `${value}`]));
+  return flags.flatMap(([flag, value]) => {
+    if (flag === null || value === null || value === false) return [];
+    return value === true ? [flag] : [flag, `${value}`];
+  });
 }
 
 /** Commands that do again what a report tells of, each with what it is for. */
@@ -37,7 +54,7 @@ export function reproduction({ state, problem }: RunReport): { what: string; com
     ...(standing(state) === null ? [] : [judge]),
     {
       what: "Search again with the same words of the model: take them down as a transcript, then replay it",
-      command: `npx ksearch transcript ${runId} > transcript.jsonl\nnpx ksearch run ${[name, ...runFlags(options), "--transcript", "transcript.jsonl"].join(" ")}`,
+      command: `npx ksearch transcript ${runId} > transcript.jsonl\nnpx ksearch run ${[name, ...runFlags(options, problem.format), "--transcript", "transcript.jsonl"].join(" ")}`,
     },
     { what: "Read the whole log, event by event", command: `npx ksearch show ${runId}` },
   ];
