@@ -11,6 +11,7 @@ export type LlmRequest = {
   readonly model: string;
   readonly prompt: Prompt;
   readonly maxOutputTokens: number;
+  /** How long the reply may take, waited for or as a ticket; nobody hurries a person who answers. */
   readonly timeoutMs: number;
 };
 

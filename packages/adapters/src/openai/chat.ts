@@ -17,6 +17,8 @@ const Part = z.union([
 const Message = z.object({
   content: z.union([z.string(), z.array(Part)]).nullish(),
   refusal: z.string().nullish().catch(null),
+  /** Thinking beside the content: never read as a reply, but paid. */
+  reasoning_content: z.string().nullish().catch(null),
 });
 
 const Usage = z.object({
@@ -68,6 +70,7 @@ export function chatDialect(client: OpenAI, { modelName, reasoningEffort }: Chos
       const { model, choices, usage } = Body.parse(json);
       const [choice] = choices;
       const said = textOf(choice?.message);
+      const thought = choice?.message.reasoning_content ?? "";
       const reported = {
         input: usage?.prompt_tokens,
         cachedInput: usage?.prompt_tokens_details?.cached_tokens,
@@ -78,7 +81,7 @@ export function chatDialect(client: OpenAI, { modelName, reasoningEffort }: Chos
       const answer = {
         text: withoutThoughts(said),
         model: model || modelName,
-        usage: usageOf(reported, prompt.system + prompt.user, said),
+        usage: usageOf(reported, prompt.system + prompt.user, thought + said),
         cut: cuts[choice?.finish_reason ?? ""] ?? null,
       };
       return { answer };

@@ -104,6 +104,16 @@ describe.each(apis)("failures of $api", ({ api, good }) => {
     expect(received).toHaveLength(2);
   });
 
+  test.each([
+    ["seconds", "3600"],
+    ["a date", new Date(Date.now() + 3_600_000).toUTCString()],
+  ])("overload that will last for an hour, in %s, is not asked again at once", async (_, wait) => {
+    const busy = { status: 429, headers: { "retry-after": wait, "retry-after-ms": "" }, body: {} };
+    const { error, tries } = await failing([busy], { timeoutMs: 3_000 });
+    expect(error).toMatchObject({ who: "retry", code: "llm.overloaded" });
+    expect(tries).toBe(1);
+  });
+
   test("overload that passes does not show", async () => {
     const busy = refusal(429, { message: "Rate limit reached" });
     const { baseUrl, received } = await fakeEndpoint(busy, busy, good);

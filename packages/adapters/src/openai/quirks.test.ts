@@ -118,11 +118,19 @@ describe("tokens that nobody counts", () => {
     expect(usage).toMatchObject({ inputTokens: 10, outputTokens: 2, estimated: true });
   });
 
-  test("thoughts that are cut off the reply are part of what it cost", async () => {
-    const content = `<think>${"x".repeat(3_000)}</think>hello`;
-    const { text, usage } = await answerTo(chatReply({ content }, { usage: null }));
+  test.each([
+    ["in the content", { content: `<think>${"x".repeat(3_000)}</think>hello` }],
+    ["beside it", { content: "hello", reasoning_content: "x".repeat(3_000) }],
+  ])("thoughts %s are no part of the reply, but of what it cost", async (_, message) => {
+    const { text, usage } = await answerTo(chatReply(message, { usage: null }));
     expect({ text, atLeast: usage.outputTokens >= 1_000 }).toEqual({ text: "hello", atLeast: true });
   });
+});
+
+test.each(["text/plain", "text/event-stream", ""])("a JSON reply that calls itself %j is read", async (type) => {
+  expect((await answerTo({ ...chatReply({ content: "hello" }), headers: { "content-type": type } })).text).toBe(
+    "hello",
+  );
 });
 
 test("an effort that the endpoint does not know is the caller's to mend, in the endpoint's words", async () => {

@@ -47,11 +47,25 @@ export async function patientFetch(input: string | URL | Request, init?: Request
   const status = message.statusCode ?? 0;
   const headers = new Headers(Object.entries(message.headers).map(([name, value]) => [name, String(value)]));
   const body = capped(message);
-  if (status >= 200 && status < 300) return new Response(ReadableStream.from(body), { status, headers });
+  if (status >= 200 && status < 300) {
+    // Some endpoints name no type or a wrong one, and the SDK would hand their JSON on as text.
+    headers.set("content-type", "application/json");
+    return new Response(ReadableStream.from(body), { status, headers });
+  }
   const refusal = readRefusal(await text(body));
   call.latest = { status, refusal };
+  if (retryAfterMs(headers) > longestWaitMs) headers.set("retry-after-ms", `${longestWaitMs}`);
   if (isOutOfCredit(refusal) || (asks && lostPatience.has(status))) headers.set("x-should-retry", "false");
   return new Response(JSON.stringify({ error: refusal }), { status, headers });
+}
+
+/** Asked to wait longer than this, the SDK does not wait so long but hardly at all. */
+const longestWaitMs = 60_000;
+
+function retryAfterMs(headers: Headers): number {
+  const header = headers.get("retry-after") ?? "";
+  const seconds = Number(header);
+  return Number.isNaN(seconds) ? Date.parse(header) - Date.now() : seconds * 1_000;
 }
 
 /**
