@@ -108,7 +108,10 @@ describe("ksearch report", () => {
     const model = await fakeModel({ say });
     const place = { cwd: newFolder() };
     const at = ["--problems", problemFolder(), "--referee-python", standInReferee().python, "--language", "python"];
-    const { child, ended } = start(["run", problemName, ...model.flags, ...at], place);
+    const { child, ended } = start(
+      ["run", problemName, "--world-model", "--target-gpu", "cpu", ...model.flags, ...at],
+      place,
+    );
     while (model.received.length < 3) await pause(20);
     child.kill("SIGKILL");
     await ended;
@@ -198,7 +201,7 @@ const solutionWith = (content: string) => ({
 
 test.each([
   ["lanes", { policy: "lanes", lanes: 7, attemptsPerNode: { base: 1, max: 4 }, maxDifficulty: 3 }],
-  ["ksearch", { policy: "ksearch", lanes: 1, stagnationWindow: 9 }],
+  ["ksearch", { policy: "ksearch", lanes: 1, stagnationWindow: 9, attemptsPerNode: { base: 2, max: 9 } }],
   ["plain", { policy: "plain", lanes: 2 }],
 ] as const)("the flags that a report names ask for the very options of a run of policy %s", (_, own) => {
   const problem = FlashInferProblem.parse({ format: "flashinfer", definition, workloads: [workload.workload] });

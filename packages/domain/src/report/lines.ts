@@ -28,7 +28,9 @@ export function treeLines(state: RunState): string[] {
     const isBest = node.solution !== null && node.solution.kernelId === starred?.kernelId;
     const confirmed = isBest && starred.confirmed ? ` in the search, ${starred.score.toFixed(2)}× confirmed` : "";
     const measured = node.solution?.score?.toFixed(2).concat("×") ?? "imported";
-    const score = node.solution ? `  ${measured}${confirmed}` : "";
+    const drafted = node.solution ? (state.attempts[node.solution.attempt - 1]?.model ?? null) : null;
+    const by = drafted === null ? "" : ` by ${drafted}`;
+    const score = node.solution ? `  ${measured}${confirmed}${by}` : "";
     const best = isBest ? "  ★ best" : "";
     const last = node.solution ? null : (state.attempts[(node.attempts.at(-1) ?? 0) - 1]?.status ?? null);
     const tried =
