@@ -18,7 +18,7 @@ export function attemptsSection({ state }: RunReport, limit: number): Html {
     html`<td class="figures" data-sort="${value ?? ""}">${value === null ? "–" : words}</td>`;
   const rows = state.attempts.map((attempt) => {
     const { score, forecast, callNs, llmMs, refereeMs, costMicroUsd, sameAs } = attempt;
-    return html`<tr><th scope="row">${attempt.attempt}</th><td>${attempt.nodeId} <span class="under quiet">${attempt.kind.replace("_", " ")}</span></td>
+    return html`<tr><th scope="row">${attempt.attempt}</th><td>${attempt.nodeId} <span class="under quiet">${attempt.kind.replace("_", " ")}${attempt.model === null ? null : html` by ${attempt.model}`}</span></td>
 <td>${statusMark(attempt.status)}</td>${figure(score?.value ?? null, scoreCell(score))}${figure(forecast, times(forecast))}${figure(callNs, micros(callNs))}
 ${figure(llmMs, duration(llmMs))}${figure(refereeMs, duration(refereeMs))}${figure(costMicroUsd, dollars(costMicroUsd))}
 <td class="message">${sameAs === null ? null : html`<span class="quiet">same kernel as attempt ${sameAs}. </span>`}${cut(attempt.message, limit)}</td></tr>

@@ -1,7 +1,7 @@
 import { problemName } from "../problem.ts";
 import { attemptLine } from "../prompts/view.ts";
 import { standing } from "../search/standing.ts";
-import type { RunState } from "../search/state.ts";
+import type { Attempt, RunState } from "../search/state.ts";
 import { curve } from "../search/summary.ts";
 import { costs } from "./costs.ts";
 import { confirmationWords, type RunReport, recordedWords, runFacts, scoreWords, type Winner } from "./facts.ts";
@@ -29,7 +29,7 @@ export function reportMarkdown(report: RunReport): string {
     duels(state),
     `## Best score over attempts\n\n\`\`\`\n${plot(state)}\n\`\`\``,
     `## World model\n\n${plain(state.tree.kernelSummary)}\n\n\`\`\`\n${treeLines(state).join("\n")}\n\`\`\``,
-    `## Attempts\n\n${state.attempts.map((attempt) => `- \`${attempt.nodeId}\` ${plain(attemptLine(attempt))}`).join("\n")}`,
+    `## Attempts\n\n${state.attempts.map((attempt) => `- \`${attempt.nodeId}\` ${plain(`${draftedBy(attempt)}${attemptLine(attempt)}`)}`).join("\n")}`,
     failures(state),
     `## Cost\n\n${costTable(report)}`,
     `## Reproduce\n\nProblem digest ${state.problemDigest}.\n\n${reproduction(report)
@@ -38,6 +38,9 @@ export function reportMarkdown(report: RunReport): string {
   ];
   return visible(`${parts.filter((part) => part !== "").join("\n\n")}\n`);
 }
+
+/** Which model drafted an attempt, where the run has several. */
+const draftedBy = ({ model }: Attempt): string => (model === null ? "" : `${model}, `);
 
 /** Words of models, kernels and logs as one line of text that is neither HTML nor a link, a table cell or code. */
 const plain = (text: string): string =>
