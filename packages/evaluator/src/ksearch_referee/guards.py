@@ -18,6 +18,7 @@ from ksearch_referee.failures import Guard, rejected
 _DEVIATIONS = 5  # of 0.93 quartile distances / sqrt(n) for one median of a normal sample, 1.31 for a difference
 _SLACK_NS = 10_000
 _NOISE_RATIO = 0.03
+_STAGING_RATIO = 0.05  # by so much the same copy may be faster in one process than in another
 _MAX_SHORTEST_NS = 50_000
 _MAX_RESOLUTION_NS = 100_000
 _GRAVE_NS = 50_000
@@ -57,13 +58,27 @@ def _seen_ns(kernel: Sequence[Call], idle: Sequence[Call], reference: Sequence[C
     def ranked(values_ns: Sequence[int]) -> float:
         return float(np.quantile(values_ns, rank))
 
-    usual = [c.collect_ns for c in reference]
+    usual = _usual_collect_ns(idle, reference)
     gap = ranked([c.gap_ns for c in kernel]) - _median([c.gap_ns for c in idle])
     handed_over = ranked([c.collect_ns for c in kernel]) - _median(usual) - _noise(usual) - _SLACK_NS
     cpu = ranked([c.cpu_ns for c in kernel]) - _median([c.cpu_ns - c.claimed_ns for c in idle])
     early = ranked([c.early_cpu_ns for c in kernel]) - _median([c.early_cpu_ns for c in idle])
     beyond_cpu = cpu / len(os.sched_getaffinity(0)) - _median([c.claimed_ns for c in kernel])
-    return max(gap + max(0.0, handed_over), beyond_cpu) + max(0.0, early)
+    staged = ranked([c.staged_ns for c in kernel]) - _longest_staging_ns(idle)
+    return max(gap + max(0.0, handed_over), beyond_cpu) + max(0.0, early) + max(0.0, staged)
+
+
+def _usual_collect_ns(idle: Sequence[Call], reference: Sequence[Call]) -> list[int]:
+    """Return what handing outputs over takes: the reference does it, or, where it is not on the GPU, the idle calls."""
+    on_device = any(c.staged_ns for c in reference)
+    handing = reference if on_device or not any(c.staged_ns for c in idle) else idle
+    return [c.collect_ns for c in handing]
+
+
+def _longest_staging_ns(idle: Sequence[Call]) -> float:
+    """Return how long copying the inputs to a GPU may take; what is longer has done something else as well."""
+    staged = [c.staged_ns for c in idle]
+    return _median(staged) * (1 + _STAGING_RATIO) + _noise(staged) + _SLACK_NS
 
 
 def _noise_ns(kernel: Sequence[Call], idle: Sequence[Call]) -> float:
@@ -74,12 +89,13 @@ def unclaimed_ns(kernel: Sequence[Call], idle: Sequence[Call], reference: Sequen
     """Return by how much a kernel's calls were longer than its worker claims, as far as that can be told, ns.
 
     `idle` are calls of the reference's worker that touch all tensors and watch the clock for as long as the kernel
-    claims to take: they tell what the way there and back costs, here and now, with caches full of tensors. Three
-    figures, each a median over the calls:
+    claims to take: they tell what the way there and back costs, here and now, with caches full of tensors. The figures,
+    each a median over the calls:
 
     - the gap: how long the worker ran in all, less its claim, against the same of the idle calls;
     - the hand-over: how long it then ran to say where in its memory the returned outputs lie, against the same of the
       reference;
+    - on a GPU the staging, which the worker claims as well: it may take as long as that of the idle calls;
     - CPU time: that of all threads, less that of the way there and back, spread over all CPUs that the worker may use,
       must fit into the claim. It sees threads that work while the first one is on its way.
 
@@ -151,7 +167,7 @@ def check_host(calls: Sequence[Call]) -> Guard | None:
 
     `calls` are the reference's and the idle ones. On a quiet host they wait 0.1 ms for a CPU, to be let go and stopped.
     """
-    waited = sum(c.claimed_ns + c.gap_ns - c.cpu_ns > _WAITED_NS for c in calls) / len(calls)
+    waited = sum(c.claimed_ns + c.gap_ns + c.staged_ns - c.cpu_ns > _WAITED_NS for c in calls) / len(calls)
     if waited < _BUSY_SHARE:
         return None
     return Guard("K03", "warn", f"the host was busy: {waited:.0%} of the reference's calls waited for a CPU")

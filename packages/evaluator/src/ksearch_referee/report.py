@@ -116,7 +116,7 @@ def result_of(session: Judgement, failure: Failure | None) -> dict[str, Any]:
             "feedback": feedback.write(status, failure, session.records, workloads, run_log),
             "truncated": run_cut or session.build_log_cut,
         },
-        "env": describe(session.toolchain, session.isolation),
+        "env": describe(session.toolchain, session.isolation, session.gpu),
         "usage": session.usage(),
         "seed": session.seed,
         "kernelDigest": kernel_digest(session.request["kernel"]),
