@@ -38,8 +38,6 @@ NUMPY_REFERENCE = (
     "import numpy as np\n\ndef run(x, scale):\n    return (x * np.float32(scale) + 1).astype(np.float32)\n"
 )
 
-GREEDY = "import torch\n\ndef run(x, scale):\n    return torch.empty(1 << 45, device='cuda')\n"
-
 DESTINATION = "def run(x, scale, y):\n    y.copy_(x * scale + 1)\n"
 
 TEMPORARIES = "import torch\n\ndef run(x, scale):\n    y = x.clone()\n    y.mul_(scale)\n    y += 1\n    return y\n"
@@ -99,6 +97,8 @@ ENDLESS = CUDA.replace("if (i < size)", 'for (;;) asm volatile("nanosleep.u32 10
 LATE_COMPILER = TRITON.replace("BLOCK: tl.constexpr", "BLOCK: tl.constexpr, KEY: tl.constexpr").replace(
     "BLOCK=1024)", "BLOCK=1024, KEY=int(x.view(-1)[0].abs().item() * 1e6))"
 )
+
+TORCH_COMPILE = PYTHON.replace("def run", "@torch.compile\ndef run")
 
 SPAWNS = "import subprocess\n\ndef run(x, scale):\n    subprocess.run(['/bin/true'])\n    return x * scale + 1\n"
 CONNECTS = "import socket\n\ndef run(x, scale):\n    socket.socket(socket.AF_INET)\n    return x * scale + 1\n"
@@ -197,31 +197,36 @@ def test_honest_kernels_pass(asked: Callable[[], dict[str, Any]]) -> None:
     assert [g for g in result["guards"] if g["level"] == "reject"] == []
 
 
-@pytest.mark.parametrize(
-    ("kernel", "status", "words"),
-    [
-        (python(PYTHON.replace("+ 1", "+ 2")), "incorrect_numerical", "wrong numbers"),
-        (python(PYTHON.replace("+ 1", "+ 1).double(").replace("return x", "return (x")), "incorrect_dtype", "float64"),
-        (python(PYTHON.replace("+ 1", "+ 1)[:1].clone(").replace("return x", "return (x")), "incorrect_shape", "shape"),
-        (python(PYTHON.replace("+ 1", "+ 1).cpu(").replace("return x", "return (x")), "rejected", "tensor on cpu"),
-        (cuda(CUDA.replace("i < size)", "i < size - 1)")), "incorrect_numerical", "got nan"),
-        (cuda(CUDA.replace("if (i < size)", "if (i <= size)")), "runtime_error", "beyond the end of 'y'"),
-        (python("def run(x, scale):\n    return x\n"), "rejected", "shares memory with an input"),
-        (python("def run(x, scale):\n    return x.mul_(scale) + 1\n"), "rejected", "changed its input 'x'"),
-        (python(CACHED), "incorrect_numerical", "wrong numbers"),
-        (python(STALE_GRAPH), "incorrect_numerical", "wrong numbers"),
-        (python(SPAWNS), "runtime_error", "PermissionError"),
-        (python(CONNECTS), "runtime_error", "PermissionError"),
-        (python(GREEDY), "runtime_error", "out of memory"),
-        (cuda(CUDA.replace("1.0f", "nope")), "compile_error", 'kernel.cu:4: error: identifier "nope" is undefined'),
-        (cuda(CUDA.replace('extern "C" ', "")), "compile_error", "no 'run' to call"),
-        (extension(main='#include "kernel.h"\nint run_it;\n'), "compile_error", "run"),
-        (triton(TRITON.replace("tl.load(x + at", "tl.lode(x + at")), "compile_error", "lode"),
-        (triton(LATE_COMPILER), "runtime_error", "wanted to compile something"),
-        (cpp(), "infra_error", "C++ kernel for processors"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
+def returning(expression: str) -> dict[str, Any]:
+    return python(f"import torch\n\ndef run(x, scale):\n    return {expression}\n")
+
+
+WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
+    "other numbers": (returning("x * scale + 2"), "incorrect_numerical", "wrong numbers"),
+    "float64": (returning("(x * scale + 1).double()"), "incorrect_dtype", "float64"),
+    "another shape": (returning("(x * scale + 1)[:1].clone()"), "incorrect_shape", "shape"),
+    "a tensor on the CPU": (returning("(x * scale + 1).cpu()"), "rejected", "tensor on cpu"),
+    "too much device memory": (returning("torch.empty(1 << 45, device='cuda')"), "runtime_error", "out of memory"),
+    "too much memory": (returning("torch.ones(1 << 33) + 1"), "runtime_error", "can't allocate memory"),
+    "an input": (returning("x"), "rejected", "shares memory with an input"),
+    "a changed input": (returning("x.mul_(scale) + 1"), "rejected", "changed its input 'x'"),
+    "an unwritten element": (cuda(CUDA.replace("i < size)", "i < size - 1)")), "incorrect_numerical", "got nan"),
+    "an element too many": (cuda(CUDA.replace("i < size)", "i <= size)")), "runtime_error", "the end of 'y'"),
+    "results kept": (python(CACHED), "incorrect_numerical", "wrong numbers"),
+    "a graph of the first pointers": (python(STALE_GRAPH), "incorrect_numerical", "wrong numbers"),
+    "a process": (python(SPAWNS), "runtime_error", "PermissionError"),
+    "a connection": (python(CONNECTS), "runtime_error", "PermissionError"),
+    "nvcc's error": (cuda(CUDA.replace("1.0f", "nope")), "compile_error", 'kernel.cu:4: error: identifier "nope" is'),
+    "no C linkage": (cuda(CUDA.replace('extern "C" ', "")), "compile_error", "no 'run' to call"),
+    "an extension without run": (extension(main='#include "kernel.h"\n'), "compile_error", "PYBIND11_MODULE"),
+    "Triton's error": (triton(TRITON.replace("tl.load", "tl.lode")), "compile_error", "lode"),
+    "torch.compile": (python(TORCH_COMPILE), "runtime_error", "torch.compile starts compilers"),
+    "compiling too late": (triton(LATE_COMPILER), "runtime_error", "wanted to compile something"),
+    "C++": (cpp(), "infra_error", "C++ kernel for processors"),
+}
+
+
+@pytest.mark.parametrize(("kernel", "status", "words"), WRONG.values(), ids=WRONG.keys())
 def test_wrong_kernels_fail(kernel: dict[str, Any], status: str, words: str) -> None:
     result = judge(request(kernel))
     assert result["status"] == status, result

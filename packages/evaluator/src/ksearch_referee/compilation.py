@@ -1,4 +1,4 @@
-"""Kernels that compile themselves while they run (Triton, torch.compile) are compiled ahead on a GPU, by a *builder*.
+"""Kernels in Triton, which compile themselves while they run, are compiled ahead on a GPU, by a *builder*.
 
 Compiling starts processes, and a worker that is judged may start none. A builder is a worker that may: it loads the
 kernel first and calls it on every workload, with several values, and the compilers fill a folder. The workers that are
@@ -21,7 +21,7 @@ from ksearch_referee.runner import Runner
 from ksearch_referee.session import Record
 from ksearch_referee.wire import Kernel
 
-_COMPILES = re.compile(r"\btriton\b|\btorch\.compile\b|\btorch\._inductor\b")
+_COMPILES = re.compile(r"\btriton\b")
 # How Triton's compiler and ptxas refuse a kernel, by the names of what they raise.
 _REFUSALS = ("CompilationError", "CompileTimeAssertionFailure", "PTXASError", "UnsupportedLanguageConstruct")
 _DRAWS = 3  # of values, on every workload: arguments that follow from them may take part in what is compiled

@@ -56,12 +56,19 @@ Framework = Literal["numpy", "torch", "triton", "cuda"]
 interpreted), or torch's on the GPU."""
 
 _ERROR_KEYS = ("type", "message", "traceback")
-# Frames of Triton and of torch's compiler that end in what a worker may not: start a process, write to the cache.
-_WANTS_TO_COMPILE = re.compile(r"(?:triton|_inductor)/.*PermissionError", re.DOTALL)
-_TOO_LATE = (
-    "the kernel wanted to compile something that it had not compiled when it was built, and a worker that is judged"
-    " starts no compiler. The build calls it on every workload, with other values: what it compiles (constexpr and"
-    " specialised arguments, keys of autotune) has to follow from shapes and dtypes alone"
+# What frames of a compiler end in when a worker that is judged wants to start it, or to write to its cache.
+_COMPILERS = (
+    (
+        re.compile(r"/_inductor/.*PermissionError", re.DOTALL),
+        "torch.compile starts compilers, and a worker starts no process: write the kernel in Triton or CUDA, or call"
+        " torch's own operators",
+    ),
+    (
+        re.compile(r"/triton/.*PermissionError", re.DOTALL),
+        "the kernel wanted to compile something that it had not compiled when it was built, and a worker that is judged"
+        " starts no compiler. The build calls it on every workload, with other values: what it compiles (constexpr and"
+        " specialised arguments, keys of autotune) has to follow from shapes and dtypes alone",
+    ),
 )
 
 
@@ -79,16 +86,6 @@ class Answer:
     early_cpu_ns: int
 
 
-def _compiling(folder: Path) -> dict[str, str]:
-    """Return where Triton and torch's own compiler keep what they have compiled, and how they find a host compiler."""
-    return {
-        "TRITON_CACHE_DIR": str(folder / "triton"),
-        "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
-        "TORCHINDUCTOR_COMPILE_THREADS": "1",  # none of them is a process of its own
-        "PATH": SEARCH_PATH,
-    }
-
-
 def worker_environment(
     folder: Path, framework: Framework, gpu: Gpu | None = None, compiled: Path | None = None
 ) -> dict[str, str]:
@@ -98,7 +95,8 @@ def worker_environment(
         **({"TRITON_INTERPRET": "1"} if framework == "triton" else {}),
         # What is judged on the CPU must not find a GPU.
         **(gpu.environment if gpu else {"CUDA_VISIBLE_DEVICES": ""}),
-        **(_compiling(compiled) if compiled else {}),
+        # Where Triton keeps what it has compiled, and how it finds a host compiler.
+        **({"TRITON_CACHE_DIR": str(compiled), "PATH": SEARCH_PATH} if compiled else {}),
         "HOME": str(folder),
         "TMPDIR": str(folder),
         "LC_ALL": "C.UTF-8",
@@ -242,7 +240,7 @@ class Runner:
         cpu_ns = self._cpu_ns()
         early_cpu_ns = 0 if self._stopped_at_cpu_ns is None else cpu_ns - self._stopped_at_cpu_ns
         self.wakings += early_cpu_ns > _ASLEEP_NS
-        if operation == "go" and self.gpu is None:
+        if operation == "go":
             early_cpu_ns += self._wake_apart(cpu_ns)
             cpu_ns = self._cpu_ns()
         started = time.perf_counter_ns()
@@ -384,7 +382,9 @@ class Runner:
     def _wake_apart(self, cpu_ns: int) -> int:
         """Let the threads of a pool wake up on a CPU each and fall asleep again.
 
-        Continued all at once they crowd on one CPU, and a kernel's first wake-up would leave them there.
+        Continued all at once they crowd on one CPU, and a kernel's first wake-up would leave them there. On a GPU they
+        only wake up, wherever they are: the thread that launches would start on the CPU that serves interrupts, and
+        one call in ten then waited for up to 4 ms (16 CPUs, an H100).
 
         Args:
             cpu_ns: the worker's CPU time so far.
@@ -397,7 +397,7 @@ class Runner:
             return 0
         cpus = sorted(os.sched_getaffinity(0))
         masks: dict[int, set[int]] = {}
-        for index, thread in enumerate(threads[: _MOST_SPREAD * len(cpus)]):
+        for index, thread in enumerate(threads[: _MOST_SPREAD * len(cpus)] if self.gpu is None else []):
             with contextlib.suppress(ProcessLookupError):
                 mask, cpu = os.sched_getaffinity(thread), cpus[index % len(cpus)]
                 if cpu in mask:
@@ -448,6 +448,7 @@ class Runner:
         told = cast("Frame", error) if isinstance(error, dict) else {}
         kind, text, trace = (str(told[key]) if isinstance(told.get(key), str) else "" for key in _ERROR_KEYS)
         message = f"the {self.role} raised {kind:.100}: {text:.800}"
-        if self._compiled and not self._builds and _WANTS_TO_COMPILE.search(trace):
-            message = f"{_TOO_LATE}: {message}"
+        reason = next((reason for frames, reason in _COMPILERS if frames.search(trace)), None)
+        if reason is not None:
+            message = f"{reason}: {message}"
         return KernelFailure("runtime_error", message, trace[:4_000], raised=kind or "BaseException")

@@ -190,7 +190,7 @@ class CudaMemory:
         for place in self._outputs:
             element = place.slot.dtype.itemsize
             if place.slot.nbytes:
-                place.raw.view(-1, element).copy_(self._in_arena(place.slot)[:element])
+                place.raw.view(-1, element).copy_(self._in_arena(place.slot)[:element].cuda())
         if flush:
             self._driver.forget_persisting()
             self._flushed.add_(1)
