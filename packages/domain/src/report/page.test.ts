@@ -110,7 +110,6 @@ test("a run of 300 attempts with much to say fits into 2 MB; texts are cut with 
   const files = [{ path: "kernel.cpp", content: source }];
   const page = reportHtml({
     ...sample,
-    log: log.events,
     state,
     winner: winner && { ...winner, kernel: { ...winner.kernel, files } },
   });
