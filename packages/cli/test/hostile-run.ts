@@ -65,24 +65,10 @@ export async function hostileRun(): Promise<FinishedRun> {
     parts: { workloads: [workload], guards: [{ id: "K03", level: "warn", evidence: hostile }] },
   });
   const place = { cwd: newFolder() };
-  const flags = [
-    "--world-model",
-    "--device",
-    "cpu",
-    "--language",
-    "python",
-    "--lanes",
-    "2",
-    "--budget-attempts",
-    "9",
-    "--attempts-per-node",
-    "2",
-  ];
+  const search = ["--world-model", "--target-gpu", "cpu", "--language", "python"];
+  const limits = ["--lanes", "2", "--budget-attempts", "9", "--attempts-per-node", "2"];
   const at = ["--problems", problemFolder(), "--referee-python", referee.python];
-  const ended = await ksearch(
-    ["run", problemName, "--world-model", "--target-gpu", "cpu", ...model.flags, ...flags, ...at],
-    place,
-  );
+  const ended = await ksearch(["run", problemName, ...model.flags, ...search, ...limits, ...at], place);
   if (ended.code !== 0) throw new Error(`the hostile run ended with ${ended.code}: ${ended.stderr}`);
   const artifacts = join(place.cwd, ".ksearch");
   const [runId = ""] = readdirSync(join(artifacts, "runs"));

@@ -116,7 +116,7 @@ describe("ksearch report", () => {
     const place = { cwd: newFolder() };
     const at = ["--problems", problemFolder(), "--referee-python", standInReferee().python, "--language", "python"];
     const { child, ended } = start(
-      ["run", problemName, "--world-model", "--device", "cpu", ...model.flags, ...at],
+      ["run", problemName, "--world-model", "--target-gpu", "cpu", ...model.flags, ...at],
       place,
     );
     while (model.received.length < 3) await pause(20);
@@ -168,7 +168,7 @@ describe("ksearch export", () => {
     const path = join(folder, problemName, "world_model");
     const flags = [
       "--world-model",
-      "--device",
+      "--target-gpu",
       "cpu",
       "--language",
       "python",
