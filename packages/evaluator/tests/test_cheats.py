@@ -334,7 +334,7 @@ def test_writing_outside_of_an_output(line: str, where: str) -> None:
 
 
 def test_a_folder_too_deep_to_walk() -> None:
-    lines = "for _ in range(3_000):\n    os.mkdir('d')\n    os.chdir('d')"
+    lines = "for _ in range(0 if hasattr(sys, 'dug') else 3_000):\n    os.mkdir('d')\n    os.chdir('d')\nsys.dug = True"
     assert judge(request(python(body(lines))))["status"] == "passed"
 
 

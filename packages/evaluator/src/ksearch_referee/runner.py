@@ -220,6 +220,18 @@ class Runner:
             raise self._raised(frame["error"])
         return Answer(frame, wall_ns, cpu_ns, early_cpu_ns)
 
+    def ask(self, what: str, **fields: Any) -> Frame:
+        """Put a question to what the worker has loaded; it takes nothing off the allowance, and has to fit into it.
+
+        Raises:
+            KernelFailure, TimeUp: as `exchange`.
+        """
+        allowance_s = self.allowance_s
+        try:
+            return self.exchange("ask", what=what, **fields).frame
+        finally:
+            self.allowance_s = allowance_s
+
     def greet(self) -> list[str]:
         """Wait until the worker is up; return the isolation measures that hold for it.
 
