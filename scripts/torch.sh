@@ -40,7 +40,7 @@ build_on() {
 install() {
   say "torch $torch_version without GPU libraries, from the index of PyTorch: about 1 GB on disk …"
   # Workers write no bytecode: without it every one of them would compile torch's 2,500 files anew.
-  if ! uv pip install --compile-bytecode --python "$python" "torch==$torch_version" --index-url https://download.pytorch.org/whl/cpu; then
+  if ! uv pip install --compile-bytecode --python "$python" --torch-backend cpu "torch==$torch_version"; then
     say "that index is not in reach. torch $torch_version from PyPI, with its GPU libraries: 5.5 GB on disk …"
     uv pip install --compile-bytecode --python "$python" "torch==$torch_version" || die "torch cannot be installed: see above"
   fi
