@@ -70,8 +70,8 @@ def worker_environment(folder: Path, framework: Framework) -> dict[str, str]:
     """Return all that a worker gets for an environment, whosever kernel it holds."""
     cpus = str(len(os.sched_getaffinity(0)))
     # torch calls one threaded operation after the other. Its threads stay awake for 0.1 ms before they sleep: else
-    # waking them costs more than they bring (docs/decisions/0011). numpy's BLAS is slower on two threads than on one for
-    # thin products, and 30 times slower on a busy machine: a reference that waits for its own threads would flatter
+    # waking them costs more than they bring (docs/decisions/0011). numpy's BLAS is slower on two threads than on one
+    # for thin products, and 30 times slower on a busy machine: a reference that waits for its own threads would flatter
     # every kernel (docs/decisions/0006).
     threads = {"MKL_NUM_THREADS": "1"} if framework == "numpy" else {"MKL_NUM_THREADS": cpus, "GOMP_SPINCOUNT": "3000"}
     return {
