@@ -39,11 +39,12 @@ build_on() {
 
 install() {
   say "torch $torch_version without GPU libraries, from the index of PyTorch: about 1 GB on disk …"
-  if ! uv pip install --python "$python" "torch==$torch_version" --index-url https://download.pytorch.org/whl/cpu; then
+  # Workers write no bytecode: without it every one of them would compile torch's 2,500 files anew.
+  if ! uv pip install --compile-bytecode --python "$python" --torch-backend cpu "torch==$torch_version"; then
     say "that index is not in reach. torch $torch_version from PyPI, with its GPU libraries: 5.5 GB on disk …"
-    uv pip install --python "$python" "torch==$torch_version" || die "torch cannot be installed: see above"
+    uv pip install --compile-bytecode --python "$python" "torch==$torch_version" || die "torch cannot be installed: see above"
   fi
-  uv pip install --quiet --python "$python" "triton==$triton_version" ||
+  uv pip install --quiet --compile-bytecode --python "$python" "triton==$triton_version" ||
     say "there is no triton for this machine: Triton kernels cannot be judged here"
 }
 

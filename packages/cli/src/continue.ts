@@ -7,6 +7,7 @@ import {
   type ImportedSolution,
   type Kernel,
   type Problem,
+  problemDigest,
   problemName,
   type RunOptions,
   type RunState,
@@ -93,7 +94,7 @@ async function worldModel(
     for (const { id, problem: of } of runs) {
       if (of !== name) continue;
       const state = await stores.log.state(id);
-      if (state.initialised) return fromRun(stores, state);
+      if (state.initialised) return fromRun(stores, state, problem, options);
     }
     throw new AppError(
       "caller",
@@ -107,7 +108,7 @@ async function worldModel(
   }
   if ((await stores.runs.get(given)) === null)
     throw new AppError("caller", "world.unknown", `there is no world model '${given}': neither a file nor a run`);
-  return fromRun(stores, await stores.log.state(given));
+  return fromRun(stores, await stores.log.state(given), problem, options);
 }
 
 /** A snapshot of the original or of `ksearch export`, with the `solution_db.jsonl` beside it. */
@@ -129,14 +130,32 @@ function fromFile(path: string, problem: Problem, options: RunOptions): NonNulla
   return { continuation, from: path };
 }
 
-/** The world model of a run of our own, its kernels as they are; scores of another device or figure are left behind. */
-async function fromRun(stores: Stores, state: RunState): Promise<NonNullable<Beginning["world"]>> {
+/** The world model of a run of our own, its kernels as they are; scores only where they were measured as here. */
+async function fromRun(
+  stores: Stores,
+  state: RunState,
+  problem: Problem,
+  options: RunOptions,
+): Promise<NonNullable<Beginning["world"]>> {
   const { tree, runId } = state;
+  if (state.problem !== problemName(problem))
+    throw new AppError(
+      "caller",
+      "world.problem",
+      `${runId} is a run on '${state.problem}', not on '${problemName(problem)}'`,
+    );
+  if (!state.initialised) throw new AppError("caller", "world.none", `${runId} has no world model to go on from`);
+  const isComparable =
+    state.problemDigest === problemDigest(problem) &&
+    state.options.device === options.device &&
+    state.options.evaluation.aggregate === options.evaluation.aggregate;
   const solved = [...tree.nodes.values()].flatMap(({ nodeId, solution }) => (solution ? [{ nodeId, solution }] : []));
   const solutions = await Promise.all(
     solved.map(async ({ nodeId, solution }): Promise<ImportedSolution> => {
-      const kernel = await loadKernel(stores.blobs, runId, solution.kernelId);
-      return { nodeId, kernel, score: null, vsBaseline: null, recordedScore: solution.score };
+      const { kernelId, score, vsBaseline } = solution;
+      const kernel = await loadKernel(stores.blobs, runId, kernelId);
+      const measured = isComparable ? { score, vsBaseline } : { score: null, vsBaseline: null };
+      return { nodeId, kernel, ...measured, recordedScore: score };
     }),
   );
   return { continuation: { tree, solutions, repairs: [] }, from: runId };

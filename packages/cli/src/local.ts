@@ -205,7 +205,6 @@ export {
   listKernelBench,
   nearest,
   type Precision,
-  pathPart,
   readFlashInfer,
   readGpuMode,
   readKernelBench,

@@ -89,18 +89,18 @@ describe.skipIf(!existsSync(executablePath))("in Chromium", () => {
     expect(await notes.textContent()).toContain("Notes.\n</script><script>window.ran = true</script>");
     await page.keyboard.press("Enter");
     expect(await notes.isVisible()).toBe(false);
-    await tabTo(".sortable th:nth-child(4) button");
+    await tabTo(".sortable th:nth-child(3) button");
     const scores = async () =>
       (
         await page
-          .locator(".sortable tbody td:nth-child(4)")
+          .locator(".sortable tbody td:nth-child(3)")
           .evaluateAll((cells) => cells.map((cell) => cell.dataset.sort))
       )
         .filter(Boolean)
         .map(Number);
     await page.keyboard.press("Enter");
     expect(await scores()).toEqual((await scores()).toSorted((a, b) => a - b));
-    expect(await page.locator(".sortable th[aria-sort=ascending]").textContent()).toContain("score");
+    expect(await page.locator(".sortable th[aria-sort=ascending]").textContent()).toContain("outcome");
     await page.keyboard.press("Enter");
     expect(await scores()).toEqual((await scores()).toSorted((a, b) => b - a));
     expect(told).toEqual([]);

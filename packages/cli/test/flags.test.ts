@@ -369,6 +369,14 @@ describe("flags at work", { timeout: 60_000 }, () => {
     const asked = model.received.length;
     expect(await ksearch(["resume", runId, "--referee-python", referee.python], { cwd })).toMatchObject({ code: 0 });
     expect(model.received.length).toBeGreaterThan(asked);
+    const own = await ksearch(["run", ...search, "--continue-from-world-model", runId, ...model.flags], { cwd });
+    expect(own.stdout).toMatch(/world model imported from run_.*: \d nodes?, [12] solved/);
+    const plain = [problemName, "--problems", problems, ...at, "--max-opt-rounds", "1", ...model.flags, "--json"];
+    const drafts = lastJson(await ksearch(["run", ...plain], { cwd })).id;
+    const without = await ksearch(["run", ...search, "--continue-from-world-model", drafts, ...model.flags, "--json"], {
+      cwd,
+    });
+    expect(JSON.parse(without.stdout).error).toMatchObject({ who: "caller", code: "world.none" });
     const nothing = ["run", ...search, "--continue-from-world-model", "nowhere.json", ...model.flags, "--json"];
     expect(JSON.parse((await ksearch(nothing, { cwd })).stdout).error).toMatchObject({ code: "world.unknown" });
   });

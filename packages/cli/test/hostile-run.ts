@@ -54,7 +54,7 @@ function say(prompt: string): string {
   return `<file name="main.py">\n${kernelText(score, `${salt} ${hostileLine}`)}</file>`;
 }
 
-export type FinishedRun = { place: Place; runId: string; artifacts: string };
+export type FinishedRun = { place: Place; runId: string; artifacts: string; at: string[] };
 
 /** A finished run in which model, kernels and referee have said the worst they could. */
 export async function hostileRun(): Promise<FinishedRun> {
@@ -65,14 +65,12 @@ export async function hostileRun(): Promise<FinishedRun> {
     parts: { workloads: [workload], guards: [{ id: "K03", level: "warn", evidence: hostile }] },
   });
   const place = { cwd: newFolder() };
-  const flags = ["--language", "python", "--lanes", "2", "--budget-attempts", "9", "--attempts-per-node", "2"];
+  const search = ["--world-model", "--target-gpu", "cpu", "--language", "python"];
+  const limits = ["--lanes", "2", "--budget-attempts", "9", "--attempts-per-node", "2"];
   const at = ["--problems", problemFolder(), "--referee-python", referee.python];
-  const ended = await ksearch(
-    ["run", problemName, "--world-model", "--target-gpu", "cpu", ...model.flags, ...flags, ...at],
-    place,
-  );
+  const ended = await ksearch(["run", problemName, ...model.flags, ...search, ...limits, ...at], place);
   if (ended.code !== 0) throw new Error(`the hostile run ended with ${ended.code}: ${ended.stderr}`);
   const artifacts = join(place.cwd, ".ksearch");
   const [runId = ""] = readdirSync(join(artifacts, "runs"));
-  return { place, runId, artifacts };
+  return { place, runId, artifacts, at };
 }

@@ -1,10 +1,18 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { FlashInferProblem, kernelOfSolution, readContinuation, runFlags, settingsFor } from "@ksearch/domain";
+import {
+  type AttemptsPerNode,
+  kernelOfSolution,
+  Problem,
+  type RunOptions,
+  readContinuation,
+  runFlags,
+  settingsFor,
+} from "@ksearch/domain";
 import { HtmlValidate } from "html-validate";
 import { beforeAll, describe, expect, test, vi } from "vitest";
-import { sampleOptions } from "../../domain/test/samples.ts";
-import { deviceOf, evaluationOf, runOptions } from "../src/run-flags.ts";
+import { sampleProblem } from "../../domain/test/samples.ts";
+import { deviceOf, evaluationOf, languageOf, runOptions } from "../src/run-flags.ts";
 import { type FinishedRun, hostileLine, hostileRun } from "./hostile-run.ts";
 import {
   definition,
@@ -19,7 +27,6 @@ import {
   searchFlags,
   standInReferee,
   start,
-  workload,
 } from "./stand-ins.ts";
 
 /** `ksearch report` and `ksearch export` as a user calls them, on a run that says the worst it can, and on one that has not ended. */
@@ -104,7 +111,7 @@ describe("ksearch report", () => {
   });
 
   test("a run that was killed has a report of what there is", async () => {
-    const say = (prompt: string) => (prompt.includes("# Action to carry out") ? null : replyTo(prompt));
+    const say = (prompt: string) => (prompt.includes("# Answer format") ? null : replyTo(prompt));
     const model = await fakeModel({ say });
     const place = { cwd: newFolder() };
     const at = ["--problems", problemFolder(), "--referee-python", standInReferee().python, "--language", "python"];
@@ -128,9 +135,9 @@ describe("ksearch export", () => {
 
   test("writes a run directory that is read back whole: tree, kernels, scores", async () => {
     const folder = newFolder();
-    const { runId, files } = lastJson(await command("export", "--to", folder, "--json"));
-    expect(runId).toBe(run.runId);
-    const onDisk = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((path) => /\.\w+$/.test(path));
+    const { runId, files, folder: inside } = lastJson(await command("export", "--to", folder, "--json"));
+    expect({ runId, inside }).toEqual({ runId: run.runId, inside: join(folder, problemName) });
+    const onDisk = readdirSync(inside, { recursive: true, encoding: "utf8" }).filter((path) => /\.\w+$/.test(path));
     expect(files.map(({ path }: { path: string }) => path).toSorted()).toEqual(onDisk.toSorted());
     const read = readContinuation(
       JSON.parse(exported(folder, "world_model/world_model.json")),
@@ -153,6 +160,27 @@ describe("ksearch export", () => {
     );
     expect(read?.solutions[0]?.kernel.files[0]?.content).toContain(hostileLine);
     expect([...(read?.tree.nodes.keys() ?? [])]).toHaveLength(tree.nodes.length);
+  });
+
+  test("is taken over by ksearch import, as one of the original's would be", async () => {
+    const folder = newFolder();
+    await command("export", "--to", folder);
+    const path = join(folder, problemName, "world_model");
+    const flags = [
+      "--world-model",
+      "--target-gpu",
+      "cpu",
+      "--language",
+      "python",
+      "--llm",
+      "agent",
+      "--artifacts-dir",
+      join(folder, "runs"),
+    ];
+    const imported = lastJson(await command("import", path, problemName, ...run.at, ...flags, "--json"));
+    const { nodes } = lastJson(await command("tree", "--json"));
+    const solved = nodes.filter(({ solution }: { solution: object | null }) => solution !== null).length;
+    expect(imported).toMatchObject({ nodes: nodes.length, solved });
   });
 
   test("holds the winner as K-Search's solution, which the referee takes, beside reports and the whole log", async () => {
@@ -199,34 +227,71 @@ const solutionWith = (content: string) => ({
   sources: [{ path: "main.py", content }],
 });
 
-test.each([
-  ["lanes", { policy: "lanes", lanes: 7, attemptsPerNode: { base: 1, max: 4 }, maxDifficulty: 3 }],
-  ["ksearch", { policy: "ksearch", lanes: 1, stagnationWindow: 9, attemptsPerNode: { base: 2, max: 9 } }],
-  ["plain", { policy: "plain", lanes: 2 }],
-] as const)("the flags that a report names ask for the very options of a run of policy %s", (_, own) => {
-  const problem = FlashInferProblem.parse({ format: "flashinfer", definition, workloads: [workload.workload] });
-  const settings = settingsFor(problem);
-  const options = sampleOptions({
-    laneShare: 25,
-    stagnationWindow: 5,
-    attemptsPerNode: { base: 2, max: 5 },
-    budgetMicroUsd: 1_250_000,
-    targetScore: 2.5,
-    patience: 9,
-    language: "python",
-    llmTimeoutMs: 90_500,
-    evaluation: {
-      ...settings,
-      isolateWorkloads: true,
-      parallelWorkloads: 3,
-      feedbackOrder: "random",
-      correctness: { ...settings.correctness, trials: 4, rtol: 1e-4 },
-    },
-    ...own,
+const cores = 4;
+const facts = { deviceFacts: "d", models: ["m"] as [string], treeModel: null, modelLabel: "m", recordedReplies: true };
+
+/** The options that flags ask for, as `ksearch run` reads them off its command line. */
+function optionsOf(argv: readonly string[], problem: Problem, perNode: AttemptsPerNode | null): RunOptions {
+  const flags = searchFlags(argv);
+  const device = deviceOf(flags, problem);
+  const { baselineNs } = settingsFor(problem);
+  const evaluation = evaluationOf(flags, problem, device, cores, baselineNs);
+  const language = languageOf(flags, device);
+  return runOptions(flags, { ...facts, device, language, evaluation, baseline: null, attemptsPerNode: perNode });
+}
+
+const gpuMode = (tests: object[]): Problem =>
+  Problem.parse({
+    format: "gpumode",
+    name: "sum",
+    description: "",
+    files: [
+      { path: "reference.py", content: "def generate_input(): ...\ndef ref_kernel(): ...\ncheck_implementation = 1\n" },
+    ],
+    tests,
+    benchmarks: [{ id: "b", args: { n: 1 } }],
+    rankingBy: "geom",
+    madeFor: "gpu",
   });
-  const flags = searchFlags(runFlags(options, "flashinfer"));
-  const { device, language, deviceFacts, models, treeModel, modelLabel, recordedReplies, baseline } = options;
-  const evaluation = evaluationOf(flags, problem, deviceOf(flags, problem), 2, null);
-  const facts = { device, language, deviceFacts, models, treeModel, modelLabel, recordedReplies, baseline, evaluation };
-  expect(runOptions(flags, { ...facts, attemptsPerNode: null })).toEqual(options);
+const kernelBench = Problem.parse({
+  format: "kernelbench",
+  name: "kernelbench_l1_p1",
+  level: 1,
+  problemId: 1,
+  title: "x",
+  source: "class Model: ...\ndef get_inputs(): ...\ndef get_init_inputs(): ...\n",
+  precision: "fp32",
+  madeFor: "gpu",
+});
+
+test.each([
+  ["nothing but defaults", [], sampleProblem(), null],
+  ["a transcript's attempts a node", ["--world-model"], sampleProblem(), { base: 3, max: 3 }],
+  [
+    "the original's policy",
+    ["--policy", "ksearch", "--wm-stagnation-window", "7", "--wm-max-difficulty", "3"],
+    sampleProblem(),
+    null,
+  ],
+  ["lanes with a window", ["--world-model", "--lanes", "9", "--wm-stagnation-window", "60"], sampleProblem(), null],
+  [
+    "lanes with attempts",
+    ["--world-model", "--attempts-per-node", "1-4", "--budget-usd", "1.25", "--patience", "9"],
+    sampleProblem(),
+    null,
+  ],
+  [
+    "how kernels are judged",
+    "--num-trials 4 --rtol 0.001 --atol 1e-5 --iterations 30 --warmup-runs 0 --use-isolated-runner --parallel-workloads --max-parallel-workloads 3 --feedback-trace-policy random --confirm-top 5 --device cpu --language python --llm-timeout 90.5 --seed 12 --max-output-tokens 999 --target-score 2.5".split(
+      " ",
+    ),
+    sampleProblem(),
+    null,
+  ],
+  ["GPU MODE, ranked", ["--language", "cuda"], gpuMode([{ id: "t", args: {} }]), null],
+  ["GPU MODE, benchmarks alone", [], gpuMode([]), null],
+  ["KernelBench", ["--kernelbench-num-correct-trials", "2", "--kernelbench-num-perf-trials", "50"], kernelBench, null],
+])("the flags that a report names ask for the very options of the run: %s", (_, argv, problem, perNode) => {
+  const options = optionsOf(argv, problem, perNode);
+  expect(optionsOf(runFlags(options, problem), problem, null)).toEqual(options);
 });

@@ -80,7 +80,7 @@ describe.skipIf(!isWandbThere()).concurrent("a search that is shown offline", ()
     const where = place({ WANDB_PROJECT: "from-the-environment", RUN_NAME: "my run" });
     const ended = await ksearch(search(await fakeModel({ say: sometimesWrong() }), [...offline, "--json"]), where);
     expect({ code: ended.code, status: lastJson(ended).status }).toEqual({ code: 0, status: "succeeded" });
-    expect(ended.stderr).toMatch(/^the run is shown at \S+offline-run-\S+ \('wandb sync' sends it\)\n/);
+    expect(ended.stderr).toMatch(/(^|\n)the run is shown at \S+offline-run-\S+ \('wandb sync' sends it\)\n/);
     expect(complaint(ended)).toEqual([]);
     const judged = await judgedIn(where);
     const [part, ...others] = wandbParts(runFolder(where));

@@ -22,7 +22,6 @@ export * from "./referee/verdict.ts";
 export * from "./replies/code.ts";
 export * from "./replies/json.ts";
 export * from "./report/base.ts";
-export * from "./report/costs.ts";
 export * from "./report/facts.ts";
 export * from "./report/lines.ts";
 export * from "./report/markdown.ts";

@@ -1,4 +1,4 @@
-import { kernelId, type Problem, type RunReport, type Verdict, type Winner } from "../src/index.ts";
+import { kernelId, type Problem, type RunReport, type UsageRow, type Verdict, type Winner } from "../src/index.ts";
 import { type Log, looseNode, sampleKernel, sampleProblem } from "./samples.ts";
 import { attempt, open, started, work } from "./steps.ts";
 
@@ -97,7 +97,7 @@ export function sampleLog(text = "words"): Log {
   attempt(log, cycle, 2);
   const other = work(log, 2);
   const number = open(log, other) ?? 0;
-  const call = { call: `${other}/attempt${number}/draft`, purpose: "draft" as const, slot: "s" };
+  const call = { call: `${other}/attempt${number}/draft`, purpose: "draft" as const, slot: "s", model: text };
   log.append(
     { type: "call.submitted", ...call, to: "llm", model: "m", submission: 1, reservedMicroUsd: 9 },
     { type: "call.failed", call: call.call, who: "retry", code: "llm.busy", message: text, costMicroUsd: 4 },
@@ -147,9 +147,28 @@ export function sampleLog(text = "words"): Log {
 const bestKernel = (text: string) => sampleKernel(`// ${text}\n`);
 const bestId = (text: string) => kernelId(bestKernel(text));
 
+/** A draft that a model was asked for twice, and the verdict on it. */
+const usageRows = (text: string): UsageRow[] => {
+  const row = { to: "llm" as const, purpose: "draft" as const, asked: text, model: text, usage: null, atMs: 1 };
+  const usage = { inputTokens: 1_000, cachedInputTokens: 0, outputTokens: 50, reasoningTokens: 0, estimated: true };
+  return [
+    { ...row, key: "draft#1", model: "", costMicroUsd: 4, outcome: "failed" },
+    { ...row, key: "draft#2", usage, costMicroUsd: 7, outcome: "answered" },
+    {
+      ...row,
+      key: "evaluate#1",
+      to: "referee",
+      purpose: "evaluate",
+      asked: null,
+      costMicroUsd: 0,
+      outcome: "answered",
+    },
+  ];
+};
+
 /** The report of {@link sampleLog}. */
 export function sampleReport(text = "words"): RunReport {
-  const { events, state } = sampleLog(text);
+  const { state } = sampleLog(text);
   const problem = sampleProblem();
   const winner: Winner = {
     kernelId: bestId(text),
@@ -159,7 +178,6 @@ export function sampleReport(text = "words"): RunReport {
     verdict: sampleVerdict(text),
   };
   return {
-    log: events,
     state,
     problem: {
       ...problem,
@@ -167,16 +185,17 @@ export function sampleReport(text = "words"): RunReport {
     } satisfies Problem,
     winner,
     diffs: [{ title: text, hunks: [{ head: "@@ -1,1 +1,1 @@", lines: [`-${text}`, `+${text}`, ` ${text}`] }] }],
+    usage: usageRows(text),
     startedAt: "2026-11-23T16:56:18.778Z",
   };
 }
 
 /** A report of a run as it stands, without a winner's details. */
-export const bareReport = ({ events, state }: Pick<Log, "events" | "state">): RunReport => ({
-  log: events,
+export const bareReport = ({ state }: Pick<Log, "state">): RunReport => ({
   state,
   problem: sampleProblem(),
   winner: null,
+  usage: [],
   diffs: [],
   startedAt: "2026-11-23T16:56:18.778Z",
 });

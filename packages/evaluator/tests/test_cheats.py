@@ -160,6 +160,9 @@ STRANGE_ANSWERS: list[tuple[dict[str, Any], str]] = [
     ({"outputs": [{"fault": [1]}]}, "runtime_error"),
     ({"outputs": [{"shape": [[[]]], "dtype": 3}]}, "incorrect_shape"),
     ({"outputs": [{"shape": [2, 64], "dtype": "float32"}]}, "runtime_error"),
+    ({"outputs": [{"shape": [2, 64], "dtype": "float32", "input": 0}]}, "runtime_error"),
+    ({"outputs": [{"shape": [2, 64], "dtype": "float32", "input": [1]}]}, "runtime_error"),
+    ({"outputs": [{"shape": [2, 64], "dtype": "float32", "order": [0, 0], "address": 0}]}, "runtime_error"),
     ({"outputs": [{"shape": [2, 64], "dtype": "float32", "address": 0}]}, "runtime_error"),
     ({"outputs": [{"shape": [2, 64], "dtype": "float32", "address": 1 << 70}]}, "runtime_error"),
     ({"error": 5}, "compile_error"),
@@ -334,7 +337,7 @@ def test_writing_outside_of_an_output(line: str, where: str) -> None:
 
 
 def test_a_folder_too_deep_to_walk() -> None:
-    lines = "for _ in range(3_000):\n    os.mkdir('d')\n    os.chdir('d')"
+    lines = "for _ in range(0 if hasattr(sys, 'dug') else 3_000):\n    os.mkdir('d')\n    os.chdir('d')\nsys.dug = True"
     assert judge(request(python(body(lines))))["status"] == "passed"
 
 

@@ -214,12 +214,13 @@ import random
 import numpy as np
 
 def generate_input(n):
-    a = np.random.standard_normal((n, 3)).astype(np.float64).T  # an order of memory of its own
+    a = np.random.random() * np.arange(1.0, 3 * n + 1).reshape(n, 3).T  # an order of memory of its own
     return [a, (random.randint(1, 9), np.arange(n, dtype=np.uint8))]
 
 def ref_kernel(data):
     a, (k, ids) = data
     assert a.strides[0] == 8, "transposed, as it was made"
+    assert np.isclose(a[1, 0], 2 * a[0, 0]) and np.isclose(a[0, 1], 4 * a[0, 0])
     return {"sum": a.sum(axis=1), "pair": (a.T * k, ids[::-1])}
 
 def check_implementation(data, output):

@@ -70,6 +70,11 @@ def test_work_while_handing_over_is_added() -> None:
     assert times(calls(1_000, collect_ns=900_000)) == pytest.approx(700_000, rel=0.05)
 
 
+def test_a_reference_that_copies_its_outputs_excuses_nobody() -> None:
+    kernel = calls(1_000, collect_ns=5_000_000)
+    assert unclaimed_ns(kernel, calls(1_000), calls(3_000_000, collect_ns=5_000_000)) > 4_000_000
+
+
 def test_the_resolution_is_what_idle_calls_differ_by() -> None:
     assert resolution_ns(calls(1)) < 11_000
     noisy = [Call({}, 1, WAY_NS + i * 10_000, WAY_CPU_NS, 0) for i in range(9)]
@@ -115,9 +120,11 @@ def test_a_busy_host_is_noted() -> None:
 
 def test_preparation() -> None:
     idle = [replace(c, prepare_cpu_ns=80_000) for c in calls(1)]
-    check_preparation([replace(c, prepare_cpu_ns=900_000) for c in idle], idle)
+    check_preparation([replace(c, prepare_cpu_ns=900_000) for c in idle], idle, idle)
+    busy = [replace(c, prepare_cpu_ns=3_000_000) for c in idle]
+    check_preparation(busy, idle, busy)  # many arguments: the reference needs as long
     with pytest.raises(KernelFailure, match="while the arguments were bound"):
-        check_preparation([replace(c, prepare_cpu_ns=3_000_000) for c in idle], idle)
+        check_preparation(busy, idle, idle)
 
 
 def test_sleep() -> None:

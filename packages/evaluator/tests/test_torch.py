@@ -6,6 +6,7 @@ import pytest
 from affine import cpp, python, request
 
 from ksearch_referee.driver import judge
+from ksearch_referee.environment import package_version
 
 pytest.importorskip("torch")
 
@@ -17,7 +18,6 @@ def asked(kernel: dict[str, Any], dtype: str) -> dict[str, Any]:
     definition = made["problem"]["definition"]
     definition["reference"] = REFERENCE
     definition["inputs"]["x"]["dtype"] = definition["outputs"]["y"]["dtype"] = dtype
-    made["settings"]["limits"]["memoryMb"] = None
     return made
 
 
@@ -49,3 +49,60 @@ def test_destination_passing() -> None:
 )
 def test_wrong_results(body: str, status: str) -> None:
     assert judge(asked(python(f"def affine(x, scale):\n    {body}\n"), "float32"))["status"] == status
+
+
+TRITON = """
+import torch, triton
+import triton.language as tl
+
+@triton.jit
+def scaled(x, y, scale, n, block: tl.constexpr):
+    at = tl.program_id(0) * block + tl.arange(0, block)
+    tl.store(y + at, tl.load(x + at, mask=at < n) * scale + 1.0, mask=at < n)
+
+def affine(x, scale):
+    y = torch.empty_like(x)
+    scaled[(triton.cdiv(x.numel(), 64),)](x, y, scale, x.numel(), block=64)
+    return y
+"""
+
+
+@pytest.mark.skipif(package_version("triton") is None, reason="no triton here")
+def test_triton_is_interpreted() -> None:
+    """Also against a reference in numpy."""
+    kernel = {**python(TRITON), "language": "triton"}
+    result = judge(request(kernel))
+    assert result["status"] == "passed", result
+    assert [(g["id"], g["level"]) for g in result["guards"]] == [("K04", "info")]
+    assert judge(request({**kernel, "files": python(TRITON.replace("+ 1.0", "+ 2.0"))["files"]}))["status"] != "passed"
+
+
+def test_a_torch_kernel_finds_all_cores_and_no_gpu() -> None:
+    source = """
+import os
+import torch
+def affine(x, scale):
+    assert torch.get_num_threads() == len(os.sched_getaffinity(0))
+    assert not torch.cuda.is_available()
+    return x * scale + 1
+"""
+    assert judge(asked(python(source), "float32"))["status"] == "passed"
+
+
+def test_dense_results_may_lie_in_any_order() -> None:
+    assert (
+        judge(asked(python("def affine(x, scale):\n    return (x.T.contiguous() * scale + 1).T\n"), "float32"))[
+            "status"
+        ]
+        == "passed"
+    )
+
+
+def test_memory_is_limited_beside_what_torch_takes() -> None:
+    made = asked(python("def affine(x, scale):\n    x.new_empty(1 << 28)\n    return x * scale + 1\n"), "float32")
+    made["settings"]["limits"]["memoryMb"] = 256
+    result = judge(made)
+    assert result["status"] == "runtime_error"
+    assert "memory" in result["message"]
+    made["settings"]["limits"]["memoryMb"] = 2_048
+    assert judge(made)["status"] == "passed"

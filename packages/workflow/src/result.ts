@@ -19,7 +19,7 @@ import type { Blobs } from "@ksearch/ports";
 import type { Deps } from "./deps.ts";
 import { getJson, keys, loadKernel, loadProblem, putJson, resultFolder } from "./store.ts";
 
-type Read = Pick<Deps, "blobs" | "events" | "iso">;
+type Read = Pick<Deps, "blobs" | "money" | "iso">;
 
 /** Writes what a run has found into {@link resultFolder}: reports, world model, and the best kernel with its verdict. */
 export async function writeResult(deps: Read, state: RunState): Promise<void> {
@@ -39,12 +39,11 @@ export async function writeResult(deps: Read, state: RunState): Promise<void> {
   for (const { path, content } of kernel.files) await put(`kernel/${path}`, content);
 }
 
-/** All that a report of a run is made of, for any run in any state; without diffs. `state` may be ahead of the log. */
-export async function loadReport({ blobs, events, iso }: Read, state: RunState): Promise<RunReport> {
+/** All that a report of a run is made of, for any run in any state; without diffs. */
+export async function loadReport({ blobs, money, iso }: Read, state: RunState): Promise<RunReport> {
   const { runId } = state;
   const best = standing(state);
   return {
-    log: await events.read(runId, 0),
     state,
     problem: await loadProblem(blobs, runId),
     winner: best && {
@@ -52,6 +51,7 @@ export async function loadReport({ blobs, events, iso }: Read, state: RunState):
       kernel: await loadKernel(blobs, runId, best.kernelId),
       verdict: await loadVerdict(blobs, state, best.kernelId),
     },
+    usage: await money.rows(runId),
     diffs: [],
     startedAt: iso(state.startedAtMs),
   };

@@ -21,16 +21,16 @@ const textFor = async (llm: ReturnType<typeof modelOf>, slot: string) => {
 llmContract(async () => modelOf(reply("draft/a/1", "hello")));
 
 describe("replies", () => {
-  test("are found by slot; the wildcard answers what has none of its own", async () => {
-    const llm = modelOf(reply("draft/a/*", "any"), reply("draft/a/2", "second"), reply("init/*", "world"));
-    expect(await textFor(llm, "draft/a/1")).toBe("any");
+  test("are found by slot; the last of a kind answers what has none of its own", async () => {
+    const llm = modelOf(reply("draft/a/1", "first"), reply("draft/a/2", "second"), reply("propose/1", "an idea"));
+    expect(await textFor(llm, "draft/a/1")).toBe("first");
     expect(await textFor(llm, "draft/a/2")).toBe("second");
-    expect(await textFor(llm, "draft/a/3")).toBe("any");
-    expect(await textFor(llm, "init/7")).toBe("world");
+    expect(await textFor(llm, "draft/a/9")).toBe("second");
+    expect(await textFor(llm, "propose/7")).toBe("an idea");
   });
 
-  test("the wildcard stands for the last part only", async () => {
-    const llm = modelOf(reply("draft/a/*", "any"));
+  test("a kind is all but the number: another node's, or another question's, is none", async () => {
+    const llm = modelOf(reply("draft/a/1", "any"));
     await expect(llm.submit(sampleRequest("draft/b/1"))).rejects.toMatchObject({ code: "replay.missing" });
     await expect(llm.submit(sampleRequest("refine/a/1"))).rejects.toMatchObject({ code: "replay.missing" });
   });
@@ -58,7 +58,7 @@ describe("a transcript file", () => {
   const one = JSON.stringify(reply("init/1", "x"));
 
   test("is read back as it was written, whatever the texts hold", () => {
-    const replies = [reply("init/1", 'line\nbreak \u2028 "quoted" ```'), reply("draft/a/*", "")];
+    const replies = [reply("init/1", 'line\nbreak \u2028 "quoted" ```'), reply("draft/a/1", "")];
     const transcript = parseTranscript(formatTranscript(head, replies), "t");
     expect([...transcript.replies.values()]).toEqual(replies);
     expect(transcript).toMatchObject(head);

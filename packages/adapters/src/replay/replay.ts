@@ -3,13 +3,16 @@ import type { Llm } from "@ksearch/ports";
 import type { Transcript } from "./transcript.ts";
 
 /**
- * A model that repeats recorded replies, found by slot. It costs nothing and says so; who shows its answers must say that
- * they are recorded. A slot without a reply is an AppError `caller` `replay.missing`.
+ * A model that repeats recorded replies, found by slot. How often a search asks depends on its timings, so the last reply of
+ * a kind (`draft/<node>`, `propose`) answers every further question of it. It costs nothing and says so; who shows its
+ * answers must say that they are recorded. A kind without any reply is an AppError `caller` `replay.missing`.
  */
 export function replayLlm(transcript: Transcript): Llm {
+  const kindOf = (slot: string): string => slot.replace(/\/[^/]*$/, "");
+  const lastOfKind = new Map([...transcript.replies.values()].map((reply) => [kindOf(reply.slot), reply]));
   return {
     async submit({ slot, prompt }) {
-      const reply = transcript.replies.get(slot) ?? transcript.replies.get(slot.replace(/[^/]+$/, "*"));
+      const reply = transcript.replies.get(slot) ?? lastOfKind.get(kindOf(slot));
       if (!reply)
         throw new AppError(
           "caller",

@@ -1,7 +1,7 @@
 import { AppError, AttemptsPerNode, parseJson, Usage } from "@ksearch/domain";
 import { z } from "zod";
 
-/** One recorded reply. `slot` says to which question; `*` as its last part answers every such question without one of its own. */
+/** One recorded reply. `slot` says to which question: what it is about, and after the last slash the how-manieth of its kind. */
 export const RecordedReply = z.strictObject({
   slot: z.string().min(1),
   text: z.string(),

@@ -15,7 +15,8 @@ import {
   worldModelFile,
 } from "@ksearch/domain";
 import { loadKernel } from "@ksearch/workflow";
-import { openStores, pathPart, type Stores } from "../local.ts";
+import { taskFolder } from "../continue.ts";
+import { openStores, type Stores } from "../local.ts";
 import { columns, count, note, print, printJson } from "../output.ts";
 import { writeText } from "../text.ts";
 import { pickRun } from "./pick.ts";
@@ -29,17 +30,17 @@ export async function exportRun(given: string | undefined, command: ExportComman
   const stores = openStores(command.artifactsDir, false);
   const runId = await pickRun(stores, given);
   const report = await reportOf(stores, runId);
-  const folder = resolve(command.to);
-  const files = runFiles(report, await solvedKernels(stores, report));
-  const there = files.filter(({ path }) => existsSync(join(folder, path)));
+  const folder = taskFolder(resolve(command.to), report.problem);
+  const files = await runFiles(stores, report);
+  const there = files.filter(([path]) => existsSync(join(folder, path)));
   if (there.length > 0 && !command.force)
     throw new AppError(
       "caller",
       "export.exists",
-      `${count(there.length, "file")} would be overwritten, the first ${join(folder, there[0]?.path ?? "")}: choose another folder, or add --force`,
+      `${count(there.length, "file")} would be overwritten in ${folder} (${there[0]?.[0]}): choose another folder, or add --force`,
     );
-  for (const { path, text } of files) writeText(join(folder, path), text, "export", { makeFolder: true });
-  const written = files.map(({ path, text }) => ({ path, bytes: Buffer.byteLength(text) }));
+  for (const [path, text] of files) writeText(join(folder, path), text, "export", { makeFolder: true });
+  const written = files.map(([path, text]) => ({ path, bytes: Buffer.byteLength(text) }));
   if (command.json) return printJson({ runId, folder, files: written });
   print(folder);
   print(columns([["file", "bytes"], ...written.map(({ path, bytes }) => [path, String(bytes)])]));
@@ -47,7 +48,7 @@ export async function exportRun(given: string | undefined, command: ExportComman
 }
 
 /** The kernels that the tree's solved nodes name. */
-async function solvedKernels({ blobs }: Stores, { state }: RunReport): Promise<ReadonlyMap<KernelId, Kernel>> {
+async function solvedKernels({ blobs }: Stores, state: RunState): Promise<ReadonlyMap<KernelId, Kernel>> {
   const ids = new Set([...state.tree.nodes.values()].flatMap(({ solution }) => solution?.kernelId ?? []));
   return new Map(
     await Promise.all([...ids].map(async (id) => [id, await loadKernel(blobs, state.runId, id)] as const)),
@@ -55,24 +56,23 @@ async function solvedKernels({ blobs }: Stores, { state }: RunReport): Promise<R
 }
 
 /** All files of an export: where the original's rules look for them (spec/ksearch.md 6), and ours beside. */
-function runFiles(report: RunReport, kernels: ReadonlyMap<KernelId, Kernel>): { path: string; text: string }[] {
-  const { state, winner, log } = report;
-  const problem = pathPart(state.problem);
-  const files: [path: string, text: string][] = [
+async function runFiles(stores: Stores, report: RunReport): Promise<[path: string, text: string][]> {
+  const { state, winner } = report;
+  const log = await stores.events.read(state.runId, 0);
+  return [
     ["world_model/world_model.json", pretty(worldModelFile(state))],
-    ["world_model/solution_db.jsonl", solutionDbFile(state, kernels)],
+    ["world_model/solution_db.jsonl", solutionDbFile(state, await solvedKernels(stores, state))],
     ...(winner === null ? [] : [solutionFile(state, winner)]),
     ["report.html", reportHtml(report)],
     ["report.md", reportMarkdown(report)],
     ["log.jsonl", log.map((event) => `${JSON.stringify(event)}\n`).join("")],
   ];
-  return files.map(([path, text]) => ({ path: `${problem}/${path}`, text }));
 }
 
 function solutionFile(state: RunState, { kernel, kernelId }: Winner): [path: string, text: string] {
   const name = `${state.runId}_${kernelId}`;
   const solution = toSolution(kernel, { name, author: "ksearch", description: repliesFrom(state.options) });
-  return [`solutions/${pathPart(state.problem)}/${name}.json`, pretty(solution)];
+  return [`solutions/${state.problem}/${name}.json`, pretty(solution)];
 }
 
 const pretty = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;

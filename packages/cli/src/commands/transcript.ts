@@ -5,8 +5,7 @@ import { print } from "../output.ts";
 import { pickRun } from "./pick.ts";
 
 /**
- * `ksearch transcript`: the replies of a run by slot, so that the same search can be replayed without a model. The last
- * reply to a proposal also answers every further one, because how often a search asks depends on its timings.
+ * `ksearch transcript`: the replies of a run by slot, so that the same search can be replayed without a model.
  */
 export async function transcript(
   given: string | undefined,
@@ -22,7 +21,6 @@ export async function transcript(
   }
   const [first] = replies;
   if (!first) throw new AppError("caller", "transcript.empty", `${runId} holds no reply yet`);
-  const lastProposal = replies.findLast((reply) => reply.slot.startsWith("propose/"));
   const label = command.label ?? `${first.model}, ${stores.iso(state.startedAtMs).slice(0, 10)}`;
   const head = {
     format: "ksearch-transcript" as const,
@@ -33,7 +31,7 @@ export async function transcript(
     label,
     recordedAt: stores.iso(state.startedAtMs),
   };
-  print(formatTranscript(head, lastProposal ? [...replies, { ...lastProposal, slot: "propose/*" }] : replies));
+  print(formatTranscript(head, replies));
 }
 
 /** Questions to the model, once each, in the order in which they were first asked. */

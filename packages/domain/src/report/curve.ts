@@ -2,7 +2,7 @@ import { attemptLine } from "../prompts/view.ts";
 import { standing } from "../search/standing.ts";
 import { type Attempt, attemptOf, type RunState } from "../search/state.ts";
 import { curve } from "../search/summary.ts";
-import type { RunReport } from "./facts.ts";
+import { type RunReport, yardstick } from "./facts.ts";
 import { type Html, html } from "./html.ts";
 import { type Outcome, outcomeOf, outcomes } from "./outcome.ts";
 import { cut, duration, times } from "./words.ts";
@@ -46,10 +46,7 @@ ${legend(state, points)}`;
 }
 
 function picture(state: RunState, axis: Axis, points: readonly Point[]): Html {
-  const guides = [
-    { score: 1, words: "the reference" },
-    ...(state.seed === null ? [] : [{ score: state.seed.score, words: "the kernel it began with" }]),
-  ];
+  const guides = guidesOf(state);
   const top = Math.max(...points.map(({ best }) => best ?? 0), ...guides.map(({ score }) => score)) * 1.08;
   const x = (value: number) => round(margin.left + (value / axis.most) * (width - margin.left - margin.right));
   const y = (score: number) => round(height - margin.bottom - (score / top) * (height - margin.top - margin.bottom));
@@ -70,10 +67,10 @@ ${ticks(axis.most, 6)
     (value) =>
       html`<text class="tick" x="${x(value)}" y="${floor + 18}" text-anchor="middle">${axis.words(value)}</text>`,
   )}
-<text class="tick label" x="${right}" y="${height - 9}" text-anchor="end">${axis.label}</text>
-${guides.map(({ score, words }) => html`<path class="guide" d="M${margin.left} ${y(score)}H${right}"/><text class="tick" x="${right}" y="${y(score) - 6}" text-anchor="end">${words}, ${times(score)}</text>`)}
+<text class="tick" x="${right}" y="${height - 9}" text-anchor="end">${axis.label}</text>
+${guides.map(({ score, kind }) => html`<path class="guide ${kind}" d="M${margin.left} ${y(score)}H${right}"/>`)}
 <path class="best" d="${steps.join("")}${steps.length > 0 ? `H${right}` : ""}"/>
-${points.map(({ attempt, x: at }) => {
+${inFront(points, star).map(({ attempt, x: at }) => {
   const outcome = outcomeOf(attempt.status);
   const kind = attempt === star ? `${outcome} star` : outcome;
   const shape = attempt === star ? starShape : outcomes[outcome].shape;
@@ -81,6 +78,16 @@ ${points.map(({ attempt, x: at }) => {
 })}
 </svg>`;
 }
+
+/** Points in the order in which they are drawn: one stands before all others. */
+const inFront = (points: readonly Point[], star: Attempt | undefined): Point[] =>
+  points.toSorted((a, b) => Number(a.attempt === star) - Number(b.attempt === star));
+
+/** Scores that the run is held against. */
+const guidesOf = (state: RunState) => [
+  { score: 1, words: yardstick(state), kind: "reference" },
+  ...(state.seed === null ? [] : [{ score: state.seed.score, words: "the kernel that it began with", kind: "seed" }]),
+];
 
 const hover = (attempt: Attempt): string => `${attempt.nodeId}: ${cut(attemptLine(attempt), 400)}`;
 
@@ -100,10 +107,11 @@ function legend(state: RunState, points: readonly { attempt: Attempt }[]): Html 
     return number === 0 ? [] : [{ outcome, number }];
   });
   const key = (kind: string, shape: string) =>
-    html`<svg class="key" viewBox="-11 -11 22 22" aria-hidden="true"><path class="point ${kind}" d="${shape}"/></svg>`;
+    html`<svg class="key" viewBox="-11 -11 22 22" aria-hidden="true"><path class="${kind}" d="${shape}"/></svg>`;
   return html`<ul class="legend">
-${used.map(({ outcome, number }) => html`<li>${key(outcome, outcomes[outcome].shape)} ${outcomes[outcome].words} <span class="quiet">${number}</span></li>`)}
-${best && star?.score ? html`<li>${key("passed star", starShape)} attempt ${star.attempt}: ${times(star.score.value)} in the search, ${best.confirmed ? `${times(best.score)} confirmed` : "not confirmed"}</li>` : null}
+${used.map(({ outcome, number }) => html`<li>${key(`point ${outcome}`, outcomes[outcome].shape)} ${outcomes[outcome].words} <span class="quiet">${number}</span></li>`)}
+${guidesOf(state).map(({ score, words, kind }) => html`<li>${key(`guide ${kind}`, "M-11 0H11")} ${words}, ${times(score)}</li>`)}
+${best && star?.score ? html`<li>${key("point passed star", starShape)} attempt ${star.attempt}: ${times(star.score.value)} in the search, ${best.confirmed ? `${times(best.score)} confirmed` : "not confirmed"}</li>` : null}
 </ul>`;
 }
 

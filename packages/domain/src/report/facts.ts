@@ -1,19 +1,20 @@
+import type { UsageRow } from "../budget.ts";
 import type { Kernel } from "../kernel.ts";
 import { type Problem, workloadsOf } from "../problem.ts";
 import type { Verdict } from "../referee/verdict.ts";
-import type { LoggedEvent } from "../search/events.ts";
+import type { RunOptions } from "../search/options.ts";
 import { confirmedScores, type Standing, standing } from "../search/standing.ts";
 import type { RunState, Score } from "../search/state.ts";
 import { count, dollars, duration } from "./words.ts";
 
-/** All that a report is made of. Loaded once (`loadReport` of the workflow) and read by both forms, Markdown and HTML. */
+/** All that a report is made of. Loaded by `loadReport` of the workflow, read by both forms, Markdown and HTML. */
 export type RunReport = {
-  readonly log: readonly LoggedEvent[];
-  /** The fold of the log. */
   readonly state: RunState;
   readonly problem: Problem;
   /** The standing kernel with the latest verdict on it; null: none stands. */
   readonly winner: Winner | null;
+  /** What each call cost, in the order in which the calls were settled. */
+  readonly usage: readonly UsageRow[];
   /** What the winner changed. The host makes these: empty where it has no diff at hand. */
   readonly diffs: readonly LineDiff[];
   /** When the run began, ISO 8601, UTC. */
@@ -29,14 +30,15 @@ export type LineDiff = {
   readonly hunks: readonly { readonly head: string; readonly lines: readonly string[] }[] | null;
 };
 
-/** What is measured against what: `the reference's speed`, `geometric mean over 3 workloads`. */
-export function scoreWords({ options }: RunState, problem: Problem): { of: string; over: string } {
-  const { aggregate } = options.evaluation;
+/** What a score of 1 is as fast as. */
+export const yardstick = ({ options }: RunState): "the baseline" | "the reference" =>
+  options.evaluation.aggregate.endsWith("vs_baseline") ? "the baseline" : "the reference";
+
+/** `geometric mean over 3 workloads`. */
+export function meanWords({ options }: RunState, problem: Problem): string {
   const timed = workloadsOf(problem).filter((workload) => workload.timed).length;
-  return {
-    of: aggregate.endsWith("vs_baseline") ? "the baseline's speed" : "the reference's speed",
-    over: `${aggregate.startsWith("geomean") ? "geometric mean" : "mean"} over ${count(timed, "workload")}`,
-  };
+  const mean = options.evaluation.aggregate.startsWith("geomean") ? "geometric mean" : "mean";
+  return `${mean} over ${count(timed, "workload")}`;
 }
 
 /** Where the words of the model come from, where they are not a model's of today; null: they are. */
@@ -53,8 +55,9 @@ export function confirmationWords(state: RunState): string {
   const duels = state.duels.filter(({ kernelId, score }) => kernelId === best.kernelId && score !== null);
   const rivals = duels.some(({ rivalId }) => rivalId !== null) ? ", timed interleaved with its rivals" : "";
   const each = duels.map(({ score }) => (score === null ? "" : between(score))).join(" and ");
-  const mean = confirmedScores(state, best.kernelId).length > 1 ? "geometric mean of " : "";
-  return `confirmed on fresh secret seeds${rivals}: ${mean}${each} (95\u00a0% intervals, each within one process)`;
+  const several = confirmedScores(state, best.kernelId).length > 1;
+  const figures = several ? `geometric mean of ${each}` : each;
+  return `confirmed on fresh secret seeds${rivals}: ${figures}, 95\u00a0% interval${several ? "s, each" : ""} within one process`;
 }
 
 /** `5.33 (4.51 to 5.53)`. */
@@ -75,8 +78,14 @@ export function runFacts({ state, startedAt }: RunReport): [name: string, value:
     ["model", options.modelLabel],
     ["policy", `${options.policy}, ${count(state.lanes, "lane")}, seed ${options.seed}`],
     ["language, device", `${options.language}, ${options.device}`],
+    ...(options.baseline === null ? [] : [baselineFact(options.baseline)]),
   ];
 }
+
+const baselineFact = ({ solution, source }: NonNullable<RunOptions["baseline"]>): [string, string] => [
+  "baseline",
+  `${solution}, ${source === "traces" ? "times of its traces" : "measured when the run began"}`,
+];
 
 export function statusWords(state: RunState): string {
   if (state.pause !== null) return `paused: ${state.pause.message}`;

@@ -37,8 +37,9 @@ export function treeLines(state: RunState): string[] {
       node.attempts.length > 0
         ? `  (${node.attempts.length} attempt${node.attempts.length === 1 ? "" : "s"}${last === null ? "" : `, last ${last}`})`
         : "";
+    // The root's own are a kernel to start from, or all attempts of a run without a world model.
     return node.parentId === null
-      ? node.nodeId
+      ? `${node.nodeId}${score}${tried}${best}`
       : `${nodeMark(node)} ${node.nodeId}: ${node.action?.title ?? node.choice}${score}${tried}${best}`;
   };
   const walk = (node: TreeNode, indent: string, branch: string): string[] => {

@@ -21,8 +21,8 @@ test("the result stands with its interval, the winner's times, failures, cost an
     "| words | words words | 10.0 | 30.0 | 3.00 | 40 |",
     "K03: words",
     "| compile_error | 1 | it was compile_error |",
-    "| words | draft | 1 | 1000 | 50 | 2 s | $0.0000 |",
-    "npx ksearch run scale_rows --policy lanes --lanes 2 --budget-attempts 20 --attempts-per-node 2-4",
+    "| words | draft | 2 | 1000 | 50 | $0.0000 |",
+    "npx ksearch run scale_rows --policy lanes --lanes 2 --attempts-per-node 2-4 --budget-attempts 20",
   ])
     expect(report).toContain(words);
 });

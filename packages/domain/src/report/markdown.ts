@@ -1,29 +1,36 @@
+import { costLines } from "../costs.ts";
 import { problemName } from "../problem.ts";
 import { attemptLine } from "../prompts/view.ts";
 import { standing } from "../search/standing.ts";
 import type { Attempt, RunState } from "../search/state.ts";
 import { curve } from "../search/summary.ts";
-import { costs } from "./costs.ts";
-import { confirmationWords, type RunReport, recordedWords, runFacts, scoreWords, type Winner } from "./facts.ts";
+import {
+  confirmationWords,
+  meanWords,
+  type RunReport,
+  recordedWords,
+  runFacts,
+  type Winner,
+  yardstick,
+} from "./facts.ts";
 import { failureClasses } from "./failures.ts";
 import { duelLine, treeLines } from "./lines.ts";
-import { sizesOf } from "./problem.ts";
-import { reproduction } from "./reproduce.ts";
+import { shortId, sizesOf } from "./problem.ts";
+import { datasetWords, reproduction } from "./reproduce.ts";
 import { visible } from "./visible.ts";
-import { cut, dollars, duration } from "./words.ts";
+import { cut, dollars } from "./words.ts";
 
 /** What a run found and why, in Markdown: for people, with the evidence beside every figure. */
 export function reportMarkdown(report: RunReport): string {
   const { state, problem, winner } = report;
   const best = standing(state);
-  const score = scoreWords(state, problem);
   const recorded = recordedWords(state);
   const parts = [
     `# ${problemName(problem)}`,
     recorded === null ? `Model: ${plain(state.options.modelLabel)}.` : `> **Recorded replies.** ${plain(recorded)}`,
     best === null
       ? `${confirmationWords(state)} The attempts below say why.`
-      : `**${best.score.toFixed(2)} times ${score.of}**, the ${score.over}, ${confirmationWords(state)}.`,
+      : `**${best.score.toFixed(2)} times ${yardstick(state)}'s speed**, the ${meanWords(state, problem)}, ${confirmationWords(state)}.`,
     table(["", ""], runFacts(report)),
     winner === null ? "" : evidence(winner),
     duels(state),
@@ -32,7 +39,7 @@ export function reportMarkdown(report: RunReport): string {
     `## Attempts\n\n${state.attempts.map((attempt) => `- \`${attempt.nodeId}\` ${plain(`${draftedBy(attempt)}${attemptLine(attempt)}`)}`).join("\n")}`,
     failures(state),
     `## Cost\n\n${costTable(report)}`,
-    `## Reproduce\n\nProblem digest ${state.problemDigest}.\n\n${reproduction(report)
+    `## Reproduce\n\nProblem digest ${state.problemDigest}. ${datasetWords}\n\n${reproduction(report)
       .map(({ what, command }) => `${what}:\n\n\`\`\`sh\n${command}\n\`\`\``)
       .join("\n\n")}`,
   ];
@@ -56,7 +63,7 @@ function evidence({ verdict, confirmed }: Winner): string {
   if (verdict?.status !== "passed") return "";
   const us = (ns: number | undefined) => (ns === undefined ? "–" : (ns / 1_000).toFixed(1));
   const rows = verdict.workloads.map((workload) => [
-    workload.id.slice(0, 8),
+    shortId(workload.id),
     sizesOf(workload),
     us(workload.call?.medianNs),
     us(workload.referenceCall?.medianNs),
@@ -97,17 +104,16 @@ function failures(state: RunState): string {
   return `## What failed\n\n${table(["how", "attempts", "the latest"], rows)}`;
 }
 
-function costTable({ log }: RunReport): string {
-  const rows = costs(log).map((row) => [
-    row.model || "no answer",
-    row.purpose,
-    `${row.calls}`,
-    `${row.inputTokens ?? "–"}`,
-    `${row.outputTokens ?? "–"}`,
-    duration(row.waitedMs),
-    dollars(row.costMicroUsd),
+function costTable({ usage }: RunReport): string {
+  const rows = costLines(usage).map((line) => [
+    line.to === "referee" ? `referee (${line.model})` : line.model,
+    line.purpose,
+    `${line.calls}`,
+    line.to === "referee" ? "–" : `${line.inputTokens}`,
+    line.to === "referee" ? "–" : `${line.outputTokens}`,
+    dollars(line.costMicroUsd),
   ]);
-  return table(["who", "for", "calls", "tokens in", "tokens out", "waited", "cost"], rows);
+  return table(["asked", "for", "calls", "tokens in", "tokens out", "cost"], rows);
 }
 
 /** The curve of the best score as text, at most 60 columns and 10 rows. */

@@ -5,6 +5,8 @@ import { bareReport, hostile, sampleReport } from "../../test/reports.ts";
 import { sampleOptions } from "../../test/samples.ts";
 import { simulate } from "../../test/simulator.ts";
 import { judge, open, started, work } from "../../test/steps.ts";
+import { type Problem, problemName } from "../problem.ts";
+import type { EvaluationSettings } from "../referee/request.ts";
 import type { RunReport } from "./facts.ts";
 import { reportHtml } from "./page.ts";
 
@@ -96,6 +98,61 @@ describe("a run in any state has a page", () => {
     for (const words of ["paused: no money is left", "as measured in the search, not confirmed", "… at work"])
       expect(seen).toContain(words);
   });
+
+  test("one of the policy plain, whose attempts all belong to the root", () => {
+    const { state } = simulate({ options: sampleOptions({ policy: "plain", lanes: 1, budgetAttempts: 6 }), seed: 3 });
+    const seen = text(reportHtml(bareReport({ state })));
+    expect(seen).toMatch(/the problem as a whole root.*6 attempts/s);
+    expect(seen).toContain("6 of at most 6");
+  });
+});
+
+test.each<[string, Problem]>([
+  [
+    "GPU MODE",
+    {
+      format: "gpumode",
+      name: "sum",
+      description: "adds up",
+      files: [{ path: "reference.py", content: "def ref_kernel(data): ...  # the reference" }],
+      tests: [{ id: "t", args: { n: 1 } }],
+      benchmarks: [{ id: "b", args: { n: 2 } }],
+      rankingBy: "geom",
+      madeFor: "gpu",
+    },
+  ],
+  [
+    "KernelBench",
+    {
+      format: "kernelbench",
+      name: "kernelbench_l1_p7",
+      level: 1,
+      problemId: 7,
+      title: "adds_up",
+      source: "class Model: ...  # the reference",
+      precision: "fp32",
+      madeFor: "gpu",
+    },
+  ],
+])("a problem of %s stands with its name, its words, its reference and one timed workload", (_, problem) => {
+  const seen = text(reportHtml({ ...sampleReport(), problem }));
+  for (const words of [problemName(problem), "adds up", "# the reference", "geometric mean over 1 workload,"])
+    expect(seen).toContain(words);
+});
+
+test("with a baseline the score is times its speed, and its times stand beside the kernel's", () => {
+  const report = sampleReport();
+  const { options } = report.state;
+  const evaluation: EvaluationSettings = {
+    ...options.evaluation,
+    aggregate: "geomean_vs_baseline",
+    baselineNs: { words: 15_000 },
+  };
+  const baseline = { solution: "cublas", source: "measured" as const };
+  const state = { ...report.state, options: { ...options, evaluation, baseline } };
+  const seen = text(reportHtml({ ...report, state }));
+  for (const words of ["the baseline's speed", "cublas, measured when the run began", "15.0", "1.50×"])
+    expect(seen).toContain(words);
 });
 
 test("a run of 300 attempts with much to say fits into 2 MB; texts are cut with a word, the winner's source never", () => {
@@ -110,7 +167,6 @@ test("a run of 300 attempts with much to say fits into 2 MB; texts are cut with 
   const files = [{ path: "kernel.cpp", content: source }];
   const page = reportHtml({
     ...sample,
-    log: log.events,
     state,
     winner: winner && { ...winner, kernel: { ...winner.kernel, files } },
   });

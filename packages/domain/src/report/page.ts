@@ -3,13 +3,22 @@ import { sha256Base64 } from "../digest.ts";
 import { problemName } from "../problem.ts";
 import { repliesFrom } from "../search/options.ts";
 import { standing } from "../search/standing.ts";
-import { attemptsSection, costSection, lessonsSection } from "./attempts.ts";
+import { attemptsSection, lessonsSection } from "./attempts.ts";
+import { costSection } from "./cost.ts";
 import { curveSection } from "./curve.ts";
 import { evidenceSection } from "./evidence.ts";
-import { confirmationWords, type RunReport, recordedWords, runFacts, scoreWords, statusWords } from "./facts.ts";
+import {
+  confirmationWords,
+  meanWords,
+  type RunReport,
+  recordedWords,
+  runFacts,
+  statusWords,
+  yardstick,
+} from "./facts.ts";
 import { type Html, html } from "./html.ts";
 import { descriptionOf } from "./problem.ts";
-import { reproduction } from "./reproduce.ts";
+import { datasetWords, reproduction } from "./reproduce.ts";
 import { script } from "./script.ts";
 import { commandBox, facts } from "./source.ts";
 import { style } from "./style.ts";
@@ -88,7 +97,6 @@ function titleOf({ state, problem }: RunReport): string {
 function head(report: RunReport, limit: number): Html {
   const { state, problem, winner } = report;
   const best = standing(state);
-  const score = scoreWords(state, problem);
   const recorded = recordedWords(state);
   const description = descriptionOf(problem);
   const doubts = winner?.verdict?.guards.filter(({ level }) => level !== "info").length ?? 0;
@@ -100,8 +108,8 @@ ${description === "" ? null : html`<p class="lede">${cut(description, Math.min(l
 ${recorded && html`<p class="label"><strong>Recorded replies.</strong> ${recorded}</p>`}
 ${state.status === "succeeded" ? null : html`<p class="label">${statusWords(state)}</p>`}
 <div class="hero">
-<p class="result">${best === null ? html`<span class="of">No kernel to show</span>` : html`<span class="speed">${best.score.toFixed(2)}<small>×</small></span> <span class="of">${score.of}</span>`}
-<span class="quiet">${best && html`${score.over}, `}${mark} ${confirmationWords(state)}</span>
+<p class="result">${best === null ? html`<span class="of">No kernel to show</span>` : html`<span class="speed">${best.score.toFixed(2)}<small>×</small></span> <span class="of">${yardstick(state)}'s speed</span>`}
+<span class="quiet">${best && html`${meanWords(state, problem)}, `}${mark} ${confirmationWords(state)}</span>
 ${doubts === 0 ? null : html`<a class="doubt" href="#evidence">${count(doubts, "note")} of the referee beside the figures</a>`}</p>
 ${facts(runFacts(report))}
 </div>
@@ -109,5 +117,5 @@ ${facts(runFacts(report))}
 }
 
 const reproduceSection = (report: RunReport): Html =>
-  html`<p>Problem digest <code>${report.state.problemDigest}</code>.</p>
+  html`<p>Problem digest <code>${report.state.problemDigest}</code>. ${datasetWords}</p>
 ${reproduction(report).map(({ what, command }) => html`<h3>${what}</h3>${commandBox("shell", command)}`)}`;

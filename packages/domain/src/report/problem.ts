@@ -33,3 +33,6 @@ export const sizesOf = ({ axes }: Pick<WorkloadFacts, "axes">): string =>
   Object.entries(axes)
     .map(([axis, size]) => `${axis} ${size}`)
     .join(", ");
+
+/** What a table calls a workload: the beginning of a UUID, any other name whole. */
+export const shortId = (id: string): string => (/^[0-9a-f]{8}-[0-9a-f-]{27}$/.test(id) ? id.slice(0, 8) : id);

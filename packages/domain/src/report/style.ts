@@ -23,7 +23,7 @@ header { padding-top: 2rem; }
 .above { color: var(--quiet); font-size: .9rem; margin: 0; overflow-wrap: anywhere; }
 .lede { max-width: 75ch; color: var(--quiet); white-space: pre-line; overflow-wrap: anywhere; }
 .label { border: 1px solid var(--bad); border-left-width: 6px; border-radius: 6px; background: var(--del); padding: .6rem .9rem; margin: 1rem 0; font-size: .93rem; }
-.hero { display: grid; grid-template-columns: minmax(15rem, 5fr) 7fr; gap: 1.25rem 2.5rem; align-items: center; margin: 1.5rem 0 1rem; }
+.hero { display: grid; grid-template-columns: minmax(15rem, 5fr) 7fr; gap: 1.25rem 2.5rem; align-items: start; margin: 1.5rem 0 1rem; }
 .hero > * { min-width: 0; }
 .result { margin: 0; }
 .speed { display: block; font-size: clamp(3rem, 9vw, 4.6rem); font-weight: 700; line-height: 1; letter-spacing: -.03em; color: var(--good); font-variant-numeric: tabular-nums; }
@@ -48,8 +48,8 @@ button:hover, .views label:hover { border-color: var(--good); }
 .by-attempt, .by-time { display: none; margin-top: .75rem; }
 #by-attempt:checked ~ .by-attempt, #by-time:checked ~ .by-time { display: block; }
 .curve { display: block; width: 100%; height: auto; background: var(--card); border: 1px solid var(--line); border-radius: 8px; }
-.tick { fill: var(--quiet); font-size: 12px; stroke: var(--card); stroke-width: 4px; paint-order: stroke; stroke-linejoin: round; }
-.grid { stroke: var(--line); fill: none; } .guide { stroke: var(--quiet); stroke-dasharray: 5 4; fill: none; }
+.tick { fill: var(--quiet); font-size: 12px; }
+.grid { stroke: var(--line); fill: none; } .guide { stroke: var(--quiet); stroke-width: 1.5; stroke-dasharray: 5 4; fill: none; } .guide.seed { stroke-dasharray: 1.5 3; }
 .best { stroke: var(--good); stroke-width: 2.5; fill: none; stroke-linejoin: round; }
 .point { fill: var(--card); stroke: var(--bad); stroke-width: 2; }
 .point.passed { fill: var(--good); stroke: var(--card); stroke-width: 1.5; }
@@ -99,7 +99,7 @@ ins { background: var(--add); } del { background: var(--del); } .hunk { color: v
 footer { padding-top: 1.5rem; padding-bottom: 3rem; color: var(--quiet); font-size: .88rem; }
 @media (max-width: 760px) {
   .hero, .beside { grid-template-columns: minmax(0, 1fr); }
-  .tick { font-size: 22px; } .tick.label { font-size: 20px; }
+  .tick { font-size: 22px; }
   .tree ul { padding-left: .5rem; margin-left: .4rem; }
   .tree .node > summary { grid-template-columns: 1.3rem minmax(0, 1fr); } .measure, .facts { grid-column: 2; text-align: left; } .measure { flex-wrap: wrap; }
   .about { margin-left: 0; }

@@ -2,8 +2,9 @@ import type { Duel } from "../search/state.ts";
 import { between, type LineDiff, type RunReport, type Winner } from "./facts.ts";
 import { type Html, html } from "./html.ts";
 import { statusMark } from "./outcome.ts";
-import { referenceOf, sizesOf } from "./problem.ts";
+import { referenceOf, shortId, sizesOf } from "./problem.ts";
 import { column, figures, sourceBox, tableBox } from "./source.ts";
+import { times } from "./words.ts";
 
 /** The standing kernel: its times by workload, how it came to stand, its source, and what it changed. */
 export function winnerSection({ state, problem, winner, diffs }: RunReport): Html {
@@ -13,7 +14,7 @@ export function winnerSection({ state, problem, winner, diffs }: RunReport): Htm
   const isPython = winner.kernel.language === "python" || winner.kernel.language === "triton";
   const entry = winner.kernel.files.find(({ path }) => winner.kernel.entryPoint.startsWith(`${path}::`));
   return html`<p>Kernel <code>${winner.kernelId}</code>, ${winner.kernel.language}, entry <code>${winner.kernel.entryPoint}</code>.</p>
-${workloads(winner)}
+${workloads(winner, state.options.evaluation.baselineNs)}
 ${duels}
 <h3>Source</h3>
 ${winner.kernel.files.map(({ path, content }) => sourceBox(path, content))}
@@ -29,29 +30,34 @@ ${
 
 const us = (ns: number | undefined): string => (ns === undefined ? "–" : (ns / 1_000).toFixed(1));
 
-function workloads({ verdict, confirmed }: Winner): Html | null {
+function workloads({ verdict, confirmed }: Winner, baselineNs: Record<string, number> | null): Html | null {
   if (verdict === null || verdict.workloads.length === 0) return null;
   const { score, aggregate } = verdict.status === "passed" ? verdict : { score: null, aggregate: null };
+  const cell = (words: string) => html`<td class="figures">${words}</td>`;
+  const strong = (words: string) => html`<td class="figures"><b>${words}</b></td>`;
+  const ofBaseline = (cells: () => Html) => (baselineNs === null ? null : cells());
   const rows = verdict.workloads.map((workload) => {
-    const { call, referenceCall, incumbentCall, speedup, correctness } = workload;
-    return html`<tr><th scope="row"><span title="${workload.id}">${workload.id.slice(0, 8)}</span></th><td class="sizes">${sizesOf(workload)}</td>
-<td class="figures">${us(call?.medianNs)}</td><td class="figures quiet">${us(call?.minNs)} to ${us(call?.p90Ns)}</td>
-<td class="figures">${us(referenceCall?.medianNs)}</td><td class="figures">${us(incumbentCall?.medianNs)}</td>
-<td class="figures"><b>${speedup === null ? "–" : `${speedup.toFixed(2)}×`}</b></td>
-<td class="figures">${correctness?.checkedTimed ?? 0}</td><td class="figures">${correctness ? shortNumber(correctness.maxAbs) : "–"}</td></tr>
+    const { id, call, referenceCall, incumbentCall, speedup, correctness } = workload;
+    const baseline = baselineNs?.[id];
+    const gain = baseline === undefined || call === null ? null : baseline / call.medianNs;
+    return html`<tr><th scope="row"><span title="${id}">${shortId(id)}</span></th><td class="sizes">${sizesOf(workload)}</td>
+<td class="figures">${us(call?.medianNs)} <span class="under quiet">${us(call?.minNs)} to ${us(call?.p90Ns)}</span></td>${cell(us(referenceCall?.medianNs))}${cell(us(incumbentCall?.medianNs))}
+${strong(times(speedup))}${ofBaseline(() => html`${cell(us(baseline))}${strong(times(gain))}`)}${cell(`${correctness?.checkedTimed ?? 0}`)}${cell(correctness ? shortNumber(correctness.maxAbs) : "–")}</tr>
 `;
   });
-  const total = html`<tr class="total"><th scope="row">all</th><td>${verdict.status === "passed" ? "" : "–"}</td>
-<td class="figures">${us(aggregate?.geomeanCallNs)}</td><td></td><td class="figures">${us(aggregate?.geomeanReferenceNs)}</td><td></td>
-<td class="figures"><b>${score === null ? "–" : `${between(score)}`}</b></td><td></td><td></td></tr>
+  const isVsBaseline = score?.name.endsWith("vs_baseline") ?? false;
+  const sum = score === null ? "–" : between(score);
+  const total = html`<tr class="total"><th scope="row">all</th><td></td>
+${cell(us(aggregate?.geomeanCallNs))}${cell(us(aggregate?.geomeanReferenceNs))}<td></td>
+${strong(isVsBaseline ? times(aggregate?.geomeanSpeedup ?? null) : sum)}${ofBaseline(() => html`<td></td>${strong(isVsBaseline ? sum : "–")}`)}<td></td><td></td></tr>
 `;
-  const head = [
-    ...["workload", "sizes"].map((name) => column(name)),
-    ...["kernel µs", "min to p90", "reference µs", "rival µs", "speed-up", "outputs checked", "largest error"].map(
-      figures,
-    ),
+  const columns = [
+    ...["kernel µs", "reference µs", "rival µs", "speed-up"],
+    ...(baselineNs === null ? [] : ["baseline µs", "of the baseline"]),
+    ...["outputs checked", "largest error"],
   ];
-  return html`<p class="quiet">${confirmed ? "The last confirmation" : "The verdict in the search"}: medians of the timed calls. The last row holds geometric means and the score with its 95 % interval within this one process. The rival is the kernel that was timed in between.</p>
+  const head = [column("workload"), column("sizes"), ...columns.map(figures)];
+  return html`<p class="quiet">${confirmed ? "The last confirmation" : "The verdict in the search"}: medians of the timed calls, below them the fastest call and the 90th percentile. The last row holds geometric means, and the score with its 95 % interval within this one process. The rival is the kernel that was timed in between.</p>
 ${tableBox("Times by workload", head, [...rows, total])}`;
 }
 

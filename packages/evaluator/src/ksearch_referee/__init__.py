@@ -1,3 +1,3 @@
 """The referee of ksearch: one evaluation request in, one verdict out (docs: packages/evaluator/README.md)."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -281,11 +281,10 @@ def ask_about(
     runner.arena.lay(layout, rng)
     _write(runner, layout.tensors, values)
     _write(runner, layout.outputs, outputs)
-    return runner.exchange(
-        "ask",
-        what=what,
+    return runner.ask(
+        what,
         inputs=[_input_entry(runner, entry, values) for entry in layout.inputs],
         outputs=[_slot_entry(runner, slot) for slot in layout.outputs],
         arguments=layout.arguments,
         results=layout.results,
-    ).frame
+    )

@@ -26,6 +26,7 @@ _GRAVE_NS = 50_000
 _GRAVE_RATIO = 0.1
 _REFUSED_NS = 1_000_000
 _MAX_PREPARE_NS = 2_000_000
+_MAX_COLLECT_NS = 500_000  # a reference may take longer, to copy what it returns; a kernel has nothing to copy
 _WAITED_NS = 1_000_000
 _BUSY_SHARE = 0.2
 
@@ -91,9 +92,10 @@ def _seen_ns(kernel: Sequence[Call], idle: Sequence[Call], reference: Sequence[C
 
 
 def _usual_collect_ns(idle: Sequence[Call], reference: Sequence[Call]) -> list[int]:
-    """Return what handing outputs over takes: the reference does it, or, where it is not on the GPU, the idle calls."""
-    handing = reference if _is_on_gpu(reference) or not _is_on_gpu(idle) else idle
-    return [c.collect_ns for c in handing]
+    """Return what handing outputs over takes: the reference does it, or idle calls where only the kernel is on a GPU."""
+    if _is_on_gpu(idle):
+        return [c.collect_ns for c in (reference if _is_on_gpu(reference) else idle)]
+    return [min(c.collect_ns, _MAX_COLLECT_NS) for c in reference]
 
 
 def _longest_staging_ns(idle: Sequence[Call]) -> float:
@@ -176,13 +178,16 @@ def check_threads(before: int, after: int) -> Guard | None:
     return Guard("X16", "warn", evidence)
 
 
-def check_preparation(kernel: Sequence[Call], idle: Sequence[Call]) -> None:
+def check_preparation(kernel: Sequence[Call], idle: Sequence[Call], reference: Sequence[Call]) -> None:
     """Refuse a kernel that works while its arguments are bound (X05): there is nothing honest to do without inputs.
+
+    What binding them takes is read off the idle calls, which bind none, and the reference's, which bind as many.
 
     Raises:
         KernelFailure: `rejected`.
     """
-    extra_ns = _median([c.prepare_cpu_ns for c in kernel]) - _median([c.prepare_cpu_ns for c in idle])
+    usual_ns = max(_median([c.prepare_cpu_ns for c in calls]) for calls in (idle, reference))
+    extra_ns = _median([c.prepare_cpu_ns for c in kernel]) - usual_ns
     if extra_ns > _MAX_PREPARE_NS:
         raise rejected("X05", f"{extra_ns:.0f} ns of CPU time a call were used while the arguments were bound")
 

@@ -65,7 +65,7 @@ def load_reference(session: Session, reference: Runner) -> None:
         KernelFailure: the problem's code fails.
         ProblemFault, InputError, DtypeError: the problem cannot be held in memory.
     """
-    reference.allowance_s += len(session.records) * session.settings["limits"]["workloadMs"] / 1_000
+    reference.allowance_s = max(reference.allowance_s, session.settings["limits"]["workloadMs"] / 1_000)
     session.problem.load_reference(reference, session.rng("weights"))
     if session.arena_bytes == 0:
         layouts = session.problem.layouts(reference, session.rng("learn"))

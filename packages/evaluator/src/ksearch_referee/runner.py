@@ -91,8 +91,14 @@ def worker_environment(
 ) -> dict[str, str]:
     """Return all that a worker gets for an environment, whosever kernel it holds."""
     cpus = str(len(os.sched_getaffinity(0)))
+    # torch calls one threaded operation after the other. Its threads stay awake for 0.1 ms before they sleep: else
+    # waking them costs more than they bring (docs/decisions/0011). numpy's BLAS is slower on two threads than on one
+    # for thin products, and 30 times slower on a busy machine: a reference that waits for its own threads would flatter
+    # every kernel (docs/decisions/0006).
+    threads = {"MKL_NUM_THREADS": "1"} if framework == "numpy" else {"MKL_NUM_THREADS": cpus, "GOMP_SPINCOUNT": "3000"}
     return {
         **({"TRITON_INTERPRET": "1"} if framework == "triton" else {}),
+        **threads,
         # What is judged on the CPU must not find a GPU.
         **(gpu.environment if gpu else {"CUDA_VISIBLE_DEVICES": ""}),
         # Where Triton keeps what it has compiled, and how it finds a host compiler.
@@ -103,11 +109,7 @@ def worker_environment(
         "OMP_NUM_THREADS": cpus,
         "OMP_WAIT_POLICY": "passive",  # idle threads sleep: their spinning would disturb others
         "KMP_BLOCKTIME": "0",
-        # On thin products numpy's BLAS is slower on two threads than on one, and 30 times slower on a busy machine: a
-        # reference that waits for its own threads would flatter every kernel (docs/decisions/0006). torch's is not, and
-        # on one thread it would flatter those that use all cores (docs/decisions/0011).
         "OPENBLAS_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1" if framework == "numpy" else cpus,
         # Freed memory stays with the process: else a numpy reference pays page faults for temporaries in some calls.
         "MALLOC_MMAP_THRESHOLD_": "1000000000",
         "MALLOC_TRIM_THRESHOLD_": "1000000000",
@@ -272,6 +274,18 @@ class Runner:
         if "error" in frame:
             raise self._raised(frame["error"])
         return Answer(frame, wall_ns, cpu_ns, early_cpu_ns)
+
+    def ask(self, what: str, **fields: Any) -> Frame:
+        """Put a question to what the worker has loaded; it takes nothing off the allowance, and has to fit into it.
+
+        Raises:
+            KernelFailure, TimeUp: as `exchange`.
+        """
+        allowance_s = self.allowance_s
+        try:
+            return self.exchange("ask", what=what, **fields).frame
+        finally:
+            self.allowance_s = allowance_s
 
     def greet(self) -> list[str]:
         """Wait until the worker is up; return the isolation measures that hold for it.

@@ -143,7 +143,7 @@ def _times(session: Judgement, workers: Workers, rounds: _Round, workload: str) 
     def raised(calls: Sequence[Call], unclaimed_ns: int) -> list[int]:
         return [max(c.claimed_ns + unclaimed_ns, shortest_ns) for c in calls]
 
-    guards.check_preparation(rounds.kernel, rounds.idle)
+    guards.check_preparation(rounds.kernel, rounds.idle, rounds.reference)
     found = [rounds.check_claims(rounds.kernel), guards.check_host([*rounds.reference, *rounds.idle])]
     kernel = raised(rounds.kernel, rounds.unclaimed_ns(rounds.kernel))
     found.append(guards.check_shortness(kernel, rounds.idle))

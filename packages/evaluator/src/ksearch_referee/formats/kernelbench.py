@@ -56,7 +56,7 @@ class KernelBench:
 
     def layouts(self, reference: Runner, rng: np.random.Generator) -> list[Layout]:
         """Read the weights, before a call can change them; then have inputs made once."""
-        tree: Tree = reference.exchange("ask", what="weights").frame["weights"]
+        tree: Tree = reference.ask("weights")["weights"]
         self._keep_weights(tree, read_leaves(reference, tree, "weights"))
         self._layouts = [self._source.learn(reference, rng)]
         return self._layouts

@@ -72,7 +72,7 @@ class Source:
 
     def _generate(self, reference: Runner, rng: np.random.Generator, question: dict[str, Any]) -> Tree:
         seed = int(rng.integers(1 << 31))
-        return reference.exchange("ask", what="generate", seed=seed, path=self._made, **question).frame["made"]
+        return reference.ask("generate", seed=seed, path=self._made, **question)["made"]
 
     def _arguments(self, tree: Tree) -> Structure:
         structure = structure_of(tree)
@@ -88,7 +88,7 @@ class Source:
         """
         tree = self._generate(reference, rng, question)
         inputs = read_leaves(reference, tree, self._made)
-        result: Tree = reference.exchange("ask", what="run", path="output").frame["result"]
+        result: Tree = reference.ask("run", path="output")["result"]
         outputs = read_leaves(reference, result, "output")
         for leaf in outputs:
             if leaf.tensor is None:

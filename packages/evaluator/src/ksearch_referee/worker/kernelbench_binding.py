@@ -4,8 +4,10 @@ Both are constructed under the same seed, in training mode and without gradients
 and the judgement's device.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 from ksearch_referee import trees
@@ -13,7 +15,7 @@ from ksearch_referee.frames import Frame
 from ksearch_referee.worker.arrays import arrays_of
 from ksearch_referee.worker.binding import Arguments
 from ksearch_referee.worker.problem_code import ProblemCode
-from ksearch_referee.worker.python_binding import PythonKernel, load_module
+from ksearch_referee.worker.python_binding import PythonKernel, import_file, load_module
 from ksearch_referee.worker.torch_arrays import torch
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -31,9 +33,9 @@ def _construct(model: Any, arguments: Sequence[Any], frame: Frame) -> Any:
     return module.to(_device(frame), _DTYPES[frame["precision"]])
 
 
-def _init_inputs(problem: Any, frame: Frame) -> Sequence[Any]:
+def _init_inputs(problem: ModuleType, frame: Frame) -> Sequence[Any]:
     torch.manual_seed(frame["seed"])
-    return problem["get_init_inputs"]()
+    return problem.get_init_inputs()
 
 
 def _cast(value: Any, device: str, dtype: Any) -> Any:
@@ -46,11 +48,11 @@ def _cast(value: Any, device: str, dtype: Any) -> Any:
 
 
 class _Problem(ProblemCode):
-    def __init__(self, problem: dict[str, Any], frame: Frame) -> None:
-        self._model = _construct(problem["Model"], _init_inputs(problem, frame), frame)
+    def __init__(self, problem: ModuleType, frame: Frame) -> None:
+        self._model = _construct(problem.Model, _init_inputs(problem, frame), frame)
 
         def make(_frame: Frame) -> Any:
-            made = problem["get_inputs"]()
+            made = problem.get_inputs()
             if type(made) not in (list, tuple):
                 raise TypeError(f"get_inputs returned a {type(made).__name__}, not the list of a call's arguments")
             return _cast(made, _device(frame), _DTYPES[frame["precision"]])
@@ -90,10 +92,8 @@ def load(frame: Frame) -> PythonKernel:
     torch.set_grad_enabled(False)
     root = Path(frame["root"])
     if "problem" not in frame:
-        return _Problem(vars(load_module(root, frame["file"], "reference")), frame)
-    path = frame["problem"]
-    problem: dict[str, Any] = {"__name__": "problem", "__file__": path}
-    exec(compile(Path(path).read_text("utf-8"), path, "exec"), problem)  # noqa: S102 - the problem's own code
-    arguments = _init_inputs(problem, frame)
+        return _Problem(load_module(root, frame["file"], "reference"), frame)
+    arguments = _init_inputs(import_file(Path(frame["problem"]), "problem"), frame)
+    del sys.modules["problem"]
     model = getattr(load_module(root, frame["file"], "ksearch_kernel"), frame["symbol"])
     return _Kernel(_construct(model, arguments, frame), frame["framework"])

@@ -121,15 +121,16 @@ class PythonKernel:
 
 
 def load_module(root: Path, file: str, name: str) -> ModuleType:
-    """Import `file` from the folder `root` under `name`, with its neighbours in reach.
+    """Import `file` from the folder `root` under `name`, with its neighbours in reach."""
+    sys.path.insert(0, str(root))
+    return import_file(root / file, name)
 
-    Whatever the import raises goes through.
-    """
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
-    spec = importlib.util.spec_from_file_location(name, root / file)
+
+def import_file(path: Path, name: str) -> ModuleType:
+    """Import a file under `name`; whatever that raises goes through."""
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"'{file}' is not a Python file")
+        raise ImportError(f"'{path.name}' is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
