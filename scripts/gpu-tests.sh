@@ -7,13 +7,13 @@
 # PYTHON is the one that has torch (python3). --wheels: where the wheels lie of what it lacks of jsonschema,
 # jsonschema-specifications, referencing, rpds-py, attrs, ml_dtypes, numpy and pytest.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../packages/evaluator"
 
 wheels=
 if [ "${1:-}" = --wheels ]; then
   wheels=$(realpath "$2")
   shift 2
 fi
+cd "$(dirname "${BASH_SOURCE[0]}")/../packages/evaluator"
 
 python=${PYTHON:-python3}
 environment=$(mktemp -d)

@@ -92,7 +92,7 @@ def _seen_ns(kernel: Sequence[Call], idle: Sequence[Call], reference: Sequence[C
 
 
 def _usual_collect_ns(idle: Sequence[Call], reference: Sequence[Call]) -> list[int]:
-    """Return what handing outputs over takes: the reference does it, or idle calls where only the kernel is on a GPU."""
+    """Return what handing outputs over takes: the reference does it, or idle calls if only the kernel is on a GPU."""
     if _is_on_gpu(idle):
         return [c.collect_ns for c in (reference if _is_on_gpu(reference) else idle)]
     return [min(c.collect_ns, _MAX_COLLECT_NS) for c in reference]
