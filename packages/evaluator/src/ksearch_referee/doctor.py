@@ -112,6 +112,7 @@ def diagnose() -> dict[str, Any]:
         "harnessVersion": __version__,
         "gpu": usable.name if usable else None,
         "gpuDevice": usable.device if usable else None,
+        "gpuFault": gpu_fault,
         "driver": gpu.driver if gpu else None,
         "cuda": gpu.cuda if gpu else None,
         "torchCuda": torch_cuda(),
