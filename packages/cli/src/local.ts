@@ -171,7 +171,8 @@ export function refereePython(given: string | undefined): string {
 
 /** The environment of the referee: enough to find a compiler and a cache, and nothing secret. */
 const refereeEnv = (): Record<string, string> => {
-  const pick = ["PATH", "HOME", "TMPDIR", "LANG", "KSEARCH_REFEREE_CACHE"];
+  const gpu = ["CUDA_HOME", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "LD_LIBRARY_PATH"];
+  const pick = ["PATH", "HOME", "TMPDIR", "LANG", "KSEARCH_REFEREE_CACHE", ...gpu];
   return Object.fromEntries(
     pick.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
   );

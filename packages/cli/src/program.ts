@@ -227,6 +227,9 @@ export function program(): Command {
     .argument("<problem>")
     .argument("<file>", ".cpp, .cu, .py or a solution .json")
     .option("--against <file>", "time it against another kernel, interleaved")
+    .option("--language <language>", "what a .py file is: python or triton (default: python)")
+    .option("--target-gpu <device>", "what it is judged on (default: H100, or cpu by the problem)")
+    .option("--device <device>", "the same as --target-gpu")
     .addOption(referee())
     .addOption(json())
     .action((name: string, file: string, flags) => judge(name, file, flags, flags));

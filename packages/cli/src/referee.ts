@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import {
   AppError,
   complaints,
-  type Device,
+  Device,
   type Language,
   messageOf,
   type Problem,
@@ -25,6 +25,16 @@ const Doctor = z.looseObject({
   harnessVersion: z.string(),
   /** The name of the first GPU that this Python can use; null: none. */
   gpu: z.string().nullable(),
+  /** Which of the contract's devices it is. */
+  gpuDevice: Device.nullable(),
+  /** Why a GPU that is there cannot be used; null: it can, or there is none. */
+  gpuFault: z.string().nullable(),
+  /** The newest CUDA of its driver, the one that torch was built with, and that of nvcc. */
+  cuda: z.string().nullable(),
+  torchCuda: z.string().nullable(),
+  nvcc: z.string().nullable(),
+  /** The languages that can be judged on it. */
+  judgesOnGpu: z.array(z.string()),
   cpu: z.string(),
   /** Vector instructions, and bytes of the caches by level, as far as the host tells. */
   simd: z.array(z.string()),
@@ -38,11 +48,14 @@ export type Doctor = z.infer<typeof Doctor>;
 /** What is to be judged here. */
 export type Wanted = { language: Language; device: Device; problem: Problem };
 
+/** On a machine that has just started, torch is first read from its disk: with CUDA, several GB of it. */
+const doctorTimeoutMs = 180_000;
+
 /** Asks the referee what this machine can do. AppError `operator` with the mend when it cannot judge here. */
 export async function askDoctor(python: string, wanted: Wanted): Promise<Doctor> {
   const { stdout } = await promisify(execFile)(python, ["-I", "-m", "ksearch_referee", "doctor"], {
     env: refereeEnv(),
-    timeout: 60_000,
+    timeout: doctorTimeoutMs,
   }).catch((error: unknown) => {
     throw new AppError(
       "operator",
@@ -71,15 +84,50 @@ export async function askDoctor(python: string, wanted: Wanted): Promise<Doctor>
   return doctor.data;
 }
 
-/** AppError: this machine lacks what the search needs, with the mend. */
-function checkFit({ compiler, torch, triton, gpu }: Doctor, { language, device, problem }: Wanted): void {
-  if (device !== "cpu" && gpu === null)
+/** AppError: this machine lacks what is wanted, with the mend. */
+function checkFit(doctor: Doctor, wanted: Wanted): void {
+  if (wanted.device === "cpu") checkCpu(doctor, wanted);
+  else checkGpu(doctor, { language: wanted.language, device: wanted.device });
+}
+
+const runsOnCpu = "--target-gpu cpu to search for this processor";
+
+function checkGpu(
+  { gpu, gpuDevice, gpuFault, judgesOnGpu }: Doctor,
+  { language, device }: { language: Language; device: Device },
+): void {
+  if (gpu === null)
     throw new AppError(
       "caller",
       "referee.device",
-      `this machine has no GPU that the referee can use, and the search is for ${device}: add --target-gpu cpu to search for this processor`,
+      `this machine has no GPU that the referee can use, and ${device} is asked for: add ${runsOnCpu}${gpuFault === null ? "" : ` (${gpuFault})`}`,
     );
-  if (device === "cpu" && language === "cuda")
+  if (gpuDevice !== device)
+    throw new AppError(
+      "caller",
+      "referee.device",
+      `this machine's GPU is an ${gpu}, and ${device} is asked for: add --target-gpu ${gpuDevice} to search for that, or ${runsOnCpu}`,
+    );
+  if (language === "cpp")
+    throw new AppError(
+      "caller",
+      "referee.language",
+      "C++ kernels are for processors: choose --language cuda, triton or python for a GPU, or add --target-gpu cpu",
+    );
+  if (judgesOnGpu.includes(language)) return;
+  const mends: Partial<Record<Language, string>> = {
+    cuda: "install CUDA's nvcc and g++, or name CUDA's folder in CUDA_HOME",
+    triton: "run scripts/torch.sh, which sets Triton up",
+  };
+  throw new AppError(
+    "operator",
+    "referee.language",
+    `the referee cannot judge ${language} kernels on this GPU: ${mends[language] ?? "see what `ksearch_referee doctor` says"}`,
+  );
+}
+
+function checkCpu({ compiler, torch, triton }: Doctor, { language, problem }: Wanted): void {
+  if (language === "cuda")
     throw new AppError(
       "caller",
       "referee.language",
@@ -108,8 +156,27 @@ const needsTorch = (problem: Problem): boolean =>
   problem.format !== "flashinfer" || /^\s*(import|from)\s+torch\b/m.test(problem.definition.reference);
 
 /** What prompts say of the machine. */
-export function machineFacts(doctor: Doctor, language: string): string {
-  const { cpu, simd, cacheBytes, compilerVersion, compilerFlags, python, numpy } = doctor;
+export const machineFacts = (doctor: Doctor, wanted: Wanted): string =>
+  wanted.device === "cpu" ? cpuFacts(doctor, wanted) : gpuFacts(doctor, wanted.language);
+
+function gpuFacts({ gpu, cuda, torch, torchCuda, triton, nvcc, python }: Doctor, language: Language): string {
+  const compiler = language === "cuda" || language === "python" ? nvcc : null;
+  return [
+    `GPU: ${gpu}, whose driver runs CUDA ${cuda}.`,
+    compiler === null ? "" : `nvcc ${compiler}.`,
+    `Python ${python}, torch ${torch} for CUDA ${torchCuda}${triton === null || language === "cuda" ? "" : `, Triton ${triton}`}.`,
+  ]
+    .filter((fact) => fact !== "")
+    .join(" ");
+}
+
+function cpuFacts(doctor: Doctor, { language, problem }: Wanted): string {
+  const { cpu, simd, cacheBytes, compilerVersion, compilerFlags, python, numpy, torch, triton } = doctor;
+  const packages = [
+    numpy === null ? "" : `numpy ${numpy}`,
+    needsTorch(problem) || language === "triton" ? `torch ${torch}` : "",
+    language === "triton" ? `Triton ${triton}` : "",
+  ].filter((name) => name !== "");
   const caches = Object.entries(cacheBytes).map(([level, bytes]) => `${level} ${Math.round(bytes / 1024)} KiB`);
   return [
     `Processor: ${cpu}, ${availableParallelism()} cores.`,
@@ -117,7 +184,7 @@ export function machineFacts(doctor: Doctor, language: string): string {
     caches.length === 0 ? "" : `Caches: ${caches.join(", ")}.`,
     language === "cpp"
       ? `Compiler: ${compilerVersion}, flags ${compilerFlags.join(" ")}.`
-      : `Python ${python}, its standard library${numpy === null ? "" : `, numpy ${numpy}`}; nothing else can be imported.`,
+      : `Python ${python}, ${["its standard library", ...packages].join(", ")}; nothing else can be imported.`,
   ]
     .filter((fact) => fact !== "")
     .join(" ");

@@ -38,6 +38,12 @@ export const problemFlags = {
 export const ProblemFlags = z.object(problemFlags);
 export type ProblemFlags = z.infer<typeof ProblemFlags>;
 
+const targetFlags = { targetGpu: Device.optional(), device: Device.optional(), language: Language.optional() };
+
+/** Flags of `ksearch judge`. */
+export const JudgeFlags = z.object({ ...problemFlags, ...targetFlags });
+type TargetFlags = Pick<z.infer<typeof JudgeFlags>, keyof typeof targetFlags>;
+
 /** Flags of `ksearch run` as commander gives them: texts and switches. Parsed here and nowhere else. */
 export const RunFlags = z.object({
   ...problemFlags,
@@ -61,9 +67,7 @@ export const RunFlags = z.object({
   targetScore: numberFrom(1e-9, 1e9, "a number above 0").optional(),
   patience: wholeFrom(1, 100_000).optional(),
   confirmTop: wholeFrom(1, 10),
-  language: Language.optional(),
-  targetGpu: Device.optional(),
-  device: Device.optional(),
+  ...targetFlags,
   referee: z.enum(["local"], "only 'local' in this version: the referee of this machine").optional(),
   seed: wholeFrom(0, Number.MAX_SAFE_INTEGER),
   warmupRuns: wholeFrom(0, 1_000).optional(),
@@ -108,12 +112,12 @@ function oneOf<T>(
   return one ?? other;
 }
 
-/** The device that a run is for: the given one, else what the problem's sizes are made for, else K-Search's H100. */
-export const deviceOf = (flags: RunFlags, problem: Problem): Device =>
+/** The device that kernels are for: the given one, else what the problem's sizes are made for, else K-Search's H100. */
+export const deviceOf = (flags: TargetFlags, problem: Problem): Device =>
   oneOf("targetGpu", flags.targetGpu, "device", flags.device) ?? (madeFor(problem) === "cpu" ? "cpu" : "H100");
 
 /** The language of the kernels: the given one, else C++ for a CPU and K-Search's Triton for a GPU. */
-export const languageOf = (flags: RunFlags, device: Device): Language =>
+export const languageOf = (flags: TargetFlags, device: Device): Language =>
   flags.language ?? (device === "cpu" ? "cpp" : "triton");
 
 /** The policy, and how it spends attempts. AppError `caller`: flags that contradict each other. */
@@ -161,6 +165,10 @@ function policyOptions(flags: RunFlags, recorded: AttemptsPerNode | null) {
   };
 }
 
+/** On a GPU a worker holds torch's CUDA libraries, and a build nvcc's passes. */
+export const limitsOn = (device: Device, limits: EvaluationSettings["limits"]): EvaluationSettings["limits"] =>
+  device === "cpu" || limits.memoryMb === null ? limits : { ...limits, memoryMb: 2 * limits.memoryMb };
+
 /** How kernels are judged: the problem's own way, and what flags change of it. */
 export function evaluationOf(
   flags: RunFlags,
@@ -206,7 +214,7 @@ export function evaluationOf(
     isolateWorkloads: flags.useIsolatedRunner === true,
     parallelWorkloads: flags.parallelWorkloads ? Math.min(64, atOnce) : 1,
     feedbackOrder: flags.feedbackTracePolicy,
-    limits: device === "cpu" ? settings.limits : { ...settings.limits, memoryMb: null },
+    limits: limitsOn(device, settings.limits),
   };
 }
 

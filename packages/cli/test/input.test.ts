@@ -7,6 +7,7 @@ import { Problem, problemDigest } from "@ksearch/domain";
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import {
   definition,
+  doctorOfGpu,
   doctorReport,
   type FakeModel,
   fakeModel,
@@ -294,6 +295,33 @@ describe.concurrent("a search that cannot begin: nothing is made", () => {
     judgedBy(() => standInReferee({ doctor: { ...doctorReport, ok: false, reasons: ["no memfd"] } }).python),
     { who: "operator", code: "referee.unfit", says: /cannot judge on this machine: no memfd/ },
   );
+  const onGpu = (doctor: object, flags: string[], target = ["--target-gpu", "H100"]) =>
+    judgedBy(() => standInReferee({ doctor }).python, [...target, ...flags]);
+  wrong("a GPU that is not there", onGpu(doctorReport, []), {
+    code: "referee.device",
+    says: /no GPU .* H100 is asked for: add --target-gpu cpu to search for this processor$/m,
+  });
+  wrong("a GPU that cannot be used", onGpu({ ...doctorReport, gpuFault: "torch is for CPUs" }, []), {
+    code: "referee.device",
+    says: /no GPU .*\(torch is for CPUs\)/,
+  });
+  wrong("another GPU than there is", onGpu(doctorOfGpu, [], ["--target-gpu", "B200"]), {
+    code: "referee.device",
+    says: /GPU is an NVIDIA H100.*B200 is asked for: add --target-gpu H100/,
+  });
+  wrong("C++ for a GPU", onGpu(doctorOfGpu, ["--language", "cpp"]), {
+    code: "referee.language",
+    says: /C\+\+ kernels are for processors: choose --language cuda/,
+  });
+  wrong("CUDA without nvcc", onGpu(doctorOfGpu, ["--language", "cuda"]), {
+    who: "operator",
+    code: "referee.language",
+    says: /cannot judge cuda kernels on this GPU: install CUDA's nvcc/,
+  });
+  wrong("CUDA for a processor", onGpu(doctorOfGpu, ["--language", "cuda"], ["--target-gpu", "cpu"]), {
+    code: "referee.language",
+    says: /CUDA does not run on a CPU/,
+  });
   wrong(
     "C++ without a compiler",
     judgedBy(() => referee.python, ["--language", "cpp"]),
@@ -473,6 +501,8 @@ describe("judge", () => {
     problems,
     "--referee-python",
     referee.python,
+    "--target-gpu",
+    "cpu",
     ...more,
   ];
   const written = (name: string, content: string): string => {
@@ -504,6 +534,20 @@ describe("judge", () => {
     );
     expect(rival.stdout).toMatch(/against the other kernel: 1\.250 times its speed/);
     expect(readdirSync(cwd), "judging leaves nothing behind").toEqual([]);
+  });
+
+  test("what kernels are judged on is asked for, and named beside a machine that has another", async () => {
+    const file = written("k.py", kernelText("2.5", ""));
+    const gpu = standInReferee({ doctor: doctorOfGpu });
+    const asked = ["judge", problemName, file, "--problems", problems, "--referee-python", gpu.python];
+    const there = await ksearch([...asked, "--target-gpu", "H100", "--language", "triton"], { cwd: newFolder() });
+    expect(there).toMatchObject({ code: 0, stdout: expect.stringMatching(/✓ passed/) });
+    expect(gpu.judged().at(-1)?.device).toBe("H100");
+    await refused(
+      [...asked, "--target-gpu", "L4"],
+      { cwd: newFolder() },
+      { code: "referee.device", says: /L4 is asked for: add --target-gpu H100/ },
+    );
   });
 
   test("a file is judged as it is, whatever stands in it", async () => {

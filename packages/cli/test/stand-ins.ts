@@ -296,6 +296,7 @@ export const callMicroUsd = 2_000;
 
 /** `keptIn`: where it was told to leave its folders; null: to remove them. */
 export type Judged = {
+  device: string;
   at: "start" | "end";
   requestId: string;
   kernel: string;
@@ -336,12 +337,30 @@ export const doctorReport = {
   triton: null as string | null,
   harnessVersion: "stand-in",
   gpu: null as string | null,
+  gpuDevice: null as string | null,
+  gpuFault: null as string | null,
+  cuda: null as string | null,
+  torchCuda: null as string | null,
+  nvcc: null as string | null,
+  judgesOnGpu: [] as string[],
   cpu: "stand-in",
   simd: [] as string[],
   cacheBytes: {},
   compiler: null as string | null,
   compilerVersion: null as string | null,
   compilerFlags: [] as string[],
+};
+
+/** A machine with an H100, without nvcc. */
+export const doctorOfGpu = {
+  ...doctorReport,
+  torch: "2.8.0",
+  triton: "3.4.0",
+  gpu: "NVIDIA H100 80GB HBM3",
+  gpuDevice: "H100",
+  cuda: "13.0",
+  torchCuda: "12.9",
+  judgesOnGpu: ["python", "triton"],
 };
 
 /** What a stand-in referee may be told to say besides a score. */
@@ -381,9 +400,9 @@ else process.exit(64);
 function examine({ requestId }) {
   console.log(JSON.stringify({ schema: "ksearch.examined/1", requestId, status: "admitted", reasons: [], workloads: [], env: ${JSON.stringify(verdictParts.env)} }));
 }
-function judge({ requestId, problem, kernel, incumbent, settings }) {
+function judge({ requestId, problem, kernel, incumbent, settings, device }) {
   const digest = createHash("sha256").update(JSON.stringify(kernel)).digest("hex").slice(0, 16);
-  const log = (at) => appendFileSync(${JSON.stringify(log)}, JSON.stringify({ at, requestId, kernel: digest, content: kernel.files[0].content, keptIn: process.env.KSEARCH_REFEREE_KEEP ? process.env.TMPDIR : null }) + "\\n");
+  const log = (at) => appendFileSync(${JSON.stringify(log)}, JSON.stringify({ at, requestId, kernel: digest, content: kernel.files[0].content, device, keptIn: process.env.KSEARCH_REFEREE_KEEP ? process.env.TMPDIR : null }) + "\\n");
   const scoreOf = ({ files }) => Number(/score ([\\d.]+)/.exec(files[0].content)?.[1] ?? 0);
   const score = scoreOf(kernel);
   const between = (value) => ({ value, low: value * 0.99, high: value * 1.01 });

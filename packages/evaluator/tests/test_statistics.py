@@ -37,3 +37,11 @@ def test_pairing_removes_what_both_share() -> None:
     paired = ratio_interval(a, b, "mean", "geomean_speedup", rng(), paired=True)
     unpaired = ratio_interval(a, b, "mean", "geomean_speedup", rng(), paired=False)
     assert paired["high"] - paired["low"] < 0.01 < unpaired["high"] - unpaired["low"]
+
+
+def test_what_sets_processes_apart_widens_the_interval() -> None:
+    a, b = [[33_000] * 20], [[30_000] * 20]
+    assert ratio_interval(a, b, "median", "geomean_speedup", rng(), paired=True)["low"] > 1.09
+    found = ratio_interval(a, b, "median", "geomean_speedup", rng(), paired=True, apart_ns=4_000)
+    assert found["low"] < 1 < found["value"] == pytest.approx(1.1)
+    assert found["high"] == pytest.approx(1.1 * (1 + 4 / 30))

@@ -4,7 +4,8 @@ import { chooseProblem } from "../chosen.ts";
 import { openReferee, refereePython } from "../local.ts";
 import { parseFlags } from "../options.ts";
 import { columns, micros, paint, print, printJson, times } from "../output.ts";
-import { ProblemFlags } from "../run-flags.ts";
+import { askDoctor } from "../referee.ts";
+import { deviceOf, JudgeFlags, limitsOn } from "../run-flags.ts";
 
 export type JudgeCommand = {
   json: boolean;
@@ -14,20 +15,25 @@ export type JudgeCommand = {
 
 /** `ksearch judge`: one kernel (a .cpp, .cu or .py file, or a solution JSON) against the referee on this machine. */
 export async function judge(name: string, file: string, rawFlags: unknown, command: JudgeCommand): Promise<void> {
-  const { problem } = chooseProblem(name, parseFlags(ProblemFlags, rawFlags), 1);
-  const reading = { language: "python" as const, targetHardware: "cpu" };
+  const flags = parseFlags(JudgeFlags, rawFlags);
+  const { problem } = chooseProblem(name, flags, 1);
+  const device = deviceOf(flags, problem);
+  const reading = { language: flags.language ?? "python", targetHardware: device };
   const kernel = readCandidate(file, problem, reading);
   const incumbent = command.against === undefined ? null : readCandidate(command.against, problem, reading);
+  const python = refereePython(command.refereePython);
+  await askDoctor(python, { language: kernel.language, device, problem });
+  const settings = settingsFor(problem);
   const request: EvaluationRequest = {
     schema: "ksearch.request/1",
     requestId: `judge/${kernelId(kernel)}`,
     problem,
     kernel,
     incumbent,
-    settings: settingsFor(problem),
-    device: "cpu",
+    settings: { ...settings, limits: limitsOn(device, settings.limits) },
+    device,
   };
-  const outcome = await openReferee(refereePython(command.refereePython)).submit(request);
+  const outcome = await openReferee(python).submit(request);
   if (!("verdict" in outcome))
     throw new AppError("operator", "referee.ticket", "the local referee gave a ticket instead of a verdict");
   if (command.json) printJson(outcome.verdict);

@@ -113,7 +113,7 @@ async function record(
   const options = runOptions(flags, {
     device,
     language,
-    deviceFacts: machineFacts(doctor, language),
+    deviceFacts: machineFacts(doctor, { language, device, problem }),
     ...labelsOf(choice),
     modelLabel: facts.label,
     recordedReplies: choice.kind === "replay",

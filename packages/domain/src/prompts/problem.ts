@@ -128,7 +128,7 @@ export function machineText({ device, deviceFacts, evaluation }: RunOptions): st
   return [
     `# Machine\nTarget: ${device}. ${deviceFacts}`,
     `Each timed call gets ${calls}${timing.flushCache ? " with cold caches" : ""}${correctness.checkTimed === "all" ? "; every output is checked" : ""}.${device === "cpu" ? "" : ` ${gpu}`}`,
-    "Refused: writing to inputs; returning memory of an input or of an earlier result; keeping results or prepared weights from one call to the next; reading the clock; leaving work to run after the return (threads, other streams); other processes, so compilers too (load_inline); network; files but the kernel's own.",
+    "Refused: writing to inputs; returning memory of an input or of an earlier result; keeping results or prepared weights from one call to the next; reading the clock; leaving work to run after the return (threads, other streams); other processes, so compilers too (load_inline, torch.compile); network; files but the kernel's own.",
     "Do not fix sizes that the specification lets vary.",
   ].join("\n");
 }

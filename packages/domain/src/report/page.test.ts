@@ -63,7 +63,7 @@ test("a page tells what was found, with interval, evidence, cost and the command
     "1.20 (1.08 to 1.32)",
     "max(0.01, 0.01 · |reference|)",
     "compile_error",
-    "npx ksearch judge scale_rows solution.json",
+    "npx ksearch judge scale_rows solution.json --target-gpu cpu",
     "npx ksearch transcript run_1 &gt; transcript.jsonl",
     "sha256:0",
   ])

@@ -78,7 +78,7 @@ export function reproduction({ state, problem }: RunReport): { what: string; com
   const run = ["npx ksearch run", name, ...runFlags(options, problem), "--transcript transcript.jsonl"].join(" ");
   const judge = {
     what: "Time the kernel on your own machine (solution.json lies in the result folder)",
-    command: `npx ksearch judge ${name} solution.json`,
+    command: `npx ksearch judge ${name} solution.json --target-gpu ${options.device}`,
   };
   return [
     ...(standing(state) === null ? [] : [judge]),

@@ -1,7 +1,7 @@
-"""Builds of C++ kernels: one confined compiler run over all sources, in a private folder, with a cache by content.
+"""Builds of kernels in C++ and CUDA: confined compilers over all sources, in a private folder, with a cache by content.
 
-The compiler is started at once and waited for later, so that the reference can start meanwhile. A cached object is
-named by sources, flags, compiler and CPU, and written by an atomic rename.
+They are started at once and waited for later, so that the reference can start meanwhile. A cached object is named by
+sources, flags, compiler and CPU, and written by an atomic rename; beside it lies what the compiler said.
 """
 
 import contextlib
@@ -15,13 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ksearch_referee.budget import Budget
 from ksearch_referee.diagnostics import first_error
 from ksearch_referee.failures import KernelFailure, TimeUp
 from ksearch_referee.folders import remove_folder
-from ksearch_referee.kernels import NATIVE_SUFFIXES, write_files
+from ksearch_referee.kernels import native_suffixes, write_files
 from ksearch_referee.toolchain import Toolchain, compiler_environment, cpu_identity
 from ksearch_referee.wire import Kernel, Limits
 
@@ -48,19 +48,22 @@ class Build:
         self.log = ""
         self.log_cut = False
         self._cached = cache_folder / "objects" / f"{_cache_key(kernel, toolchain)}.so"
+        self._cached_log = self._cached.with_suffix(".log")
         self._folder = Path(tempfile.mkdtemp(prefix="ksearch-build-"))
         self._work = self._folder / "work"
         self._scratch = self._work / _SCRATCH
         self._scratch.mkdir(parents=True)
         self._built = self._scratch / "kernel.so"
-        self._process = None if self._cached.exists() else self._start(toolchain)
+        is_cached = self._cached.exists() and self._cached_log.exists()
+        self._process = None if is_cached else self._start(toolchain)
 
     def _start(self, toolchain: Toolchain) -> subprocess.Popen[bytes]:
         write_files(self._kernel["files"], self._work)
-        paths = [f["path"] for f in self._kernel["files"] if PurePosixPath(f["path"]).suffix in NATIVE_SUFFIXES]
+        sources = [f["path"] for f in self._kernel["files"] if f["path"].endswith(native_suffixes(self._kernel))]
+        stages = toolchain.stages(sources, self._scratch, self._built)
         with (self._folder / _LOG_FILE).open("wb") as log:
             process = subprocess.Popen(
-                [*_CONFINED, toolchain.compiler, *toolchain.flags, "-I.", "-o", str(self._built), *paths],
+                [*_CONFINED, json.dumps(stages), *toolchain.folders],
                 cwd=self._work,
                 env=compiler_environment(self._scratch),
                 stdin=subprocess.DEVNULL,
@@ -82,6 +85,7 @@ class Build:
             TimeUp: `limits.totalMs` ran out first.
         """
         if self._process is None:
+            self._read_log(self._cached_log)
             return self._cached
         own_s = max(0.0, self._limits["buildMs"] / 1_000 - (time.monotonic() - self._started))
         total_s = total.remaining_s
@@ -93,24 +97,27 @@ class Build:
             raise KernelFailure("timeout", f"the build took longer than {self._limits['buildMs']} ms") from None
         finally:
             self.build_ms = round((time.monotonic() - self._started) * 1_000)
-            self._read_log()
+            self._read_log(self._folder / _LOG_FILE)
         if code != 0:
             message, snippet = first_error(self.log, self._kernel["files"])
             raise KernelFailure("compile_error", message, snippet)
-        self._keep(self._built)
+        (self._folder / _LOG_FILE).write_text(self.log, "utf-8")
+        self._keep(self._folder / _LOG_FILE, self._cached_log)
+        self._keep(self._built, self._cached)
         return self._cached
 
-    def _read_log(self) -> None:
-        with (self._folder / _LOG_FILE).open("rb") as log:
+    def _read_log(self, file: Path) -> None:
+        with file.open("rb") as log:
             text = log.read(self._limits["logBytes"] + 1)
         self.log_cut = len(text) > self._limits["logBytes"]
         self.log = text[: self._limits["logBytes"]].decode("utf-8", "replace")
+        self.log = self.log.replace(f"{self._scratch}/", "")  # nvcc's own files, whose names are no help
 
-    def _keep(self, built: Path) -> None:
-        self._cached.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.NamedTemporaryFile(dir=self._cached.parent, delete=False) as copy, built.open("rb") as source:
+    def _keep(self, made: Path, cached: Path) -> None:
+        cached.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.NamedTemporaryFile(dir=cached.parent, delete=False) as copy, made.open("rb") as source:
             shutil.copyfileobj(source, copy)
-        Path(copy.name).replace(self._cached)
+        Path(copy.name).replace(cached)
 
     def close(self) -> None:
         """End the compiler, if it still runs, and delete its folder."""

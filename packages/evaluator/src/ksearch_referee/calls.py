@@ -3,6 +3,9 @@
 The order is the defence. The worker is stopped when the inputs are written, is let go under two clocks of the driver's,
 and is stopped again before anything is read: what it computes from these inputs, in whatever thread, before or after
 the moment at which it says that it has finished, happens under those clocks (`Call`, `guards.unclaimed_ns`).
+
+For a GPU it begins, under the same clocks, by copying the inputs to the device, and hands copies of the outputs over
+afterwards (`worker/cuda_memory.py`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,10 +35,11 @@ _ADDRESS_SPACE = 1 << 63
 class Call:
     """What one call yielded.
 
-    `claimed_ns` is the worker's own reading around the bare call. `gap_ns` is how much longer the worker ran by the
-    driver's clock, `cpu_ns` how much CPU time all its threads used meanwhile. `collect_ns` is how long it then ran to
-    say where the returned outputs lie; 0 for a kernel that writes its outputs in place. `prepare_cpu_ns` is what
-    binding the arguments took, `early_cpu_ns` what was used between that and the call, while the worker stood still.
+    `claimed_ns` is the worker's own reading around the bare call, `staged_ns` that around the copying to a GPU before
+    it. `gap_ns` is how much longer the worker ran by the driver's clock, `cpu_ns` how much CPU time all its threads
+    used meanwhile. `collect_ns` is how long it then ran to say where the outputs lie; 0 for a kernel that writes its
+    outputs in place. `prepare_cpu_ns` is what binding the arguments took, `early_cpu_ns` what was used between that and
+    the call, while the worker stood still.
     """
 
     outputs: dict[str, np.ndarray]
@@ -45,6 +49,7 @@ class Call:
     collect_ns: int = 0
     prepare_cpu_ns: int = 0
     early_cpu_ns: int = 0
+    staged_ns: int = 0
 
 
 def _raw(slot: Slot, values: Values) -> NDArray[np.uint8]:
@@ -129,13 +134,15 @@ def _read_returned(runner: Runner, layout: Layout, declared: object) -> dict[str
     return outputs
 
 
-def _claim(answer: Answer) -> int:
-    """Return the worker's claim, which cannot exceed what the driver saw around it."""
-    claimed = answer.frame.get("ns")
-    if type(claimed) is not int or not 0 <= claimed <= answer.wall_ns:
-        told = claimed if type(claimed) is int else "no number of"
-        raise rejected("X11", f"the worker claims {told} ns for a call that took {answer.wall_ns} ns by another clock")
-    return claimed
+def _claims(runner: Runner, answer: Answer) -> tuple[int, int]:
+    """Return the worker's claims, of the call and of the staging before it; they cannot exceed what the driver saw."""
+    claimed, staged = answer.frame.get("ns"), answer.frame.get("stagedNs") if runner.gpu else 0
+    if type(claimed) is not int or type(staged) is not int or min(claimed, staged) < 0:
+        raise rejected("X11", "the worker claims no number of ns for a call")
+    if claimed + staged > answer.wall_ns:
+        told = f"{claimed + staged} ns for a call that took {answer.wall_ns} ns"
+        raise rejected("X11", f"the worker claims {told} by another clock")
+    return claimed, staged
 
 
 def _check_memory(runner: Runner, layout: Layout, values: Values) -> None:
@@ -143,8 +150,27 @@ def _check_memory(runner: Runner, layout: Layout, values: Values) -> None:
         if not np.array_equal(runner.arena.bytes_of(slot), _raw(slot, values)):
             raise rejected("X09", f"the {runner.role} changed its input '{slot.name}'")
     overrun = runner.arena.overrun(layout)
+    if overrun is None and runner.stages:
+        overrun = _device_damage(runner, layout)
     if overrun is not None:
         raise KernelFailure("runtime_error", f"the {runner.role} wrote {overrun}")
+
+
+def _device_damage(runner: Runner, layout: Layout) -> str | None:
+    """Ask the worker what the call did to the tensors on the device; return what it wrote outside of them.
+
+    A lie here gains nothing: whatever a kernel does to its copies of the inputs, no other kernel sees them.
+    """
+    frame = runner.exchange("damage").frame
+    names = [slot.name for slot in (*layout.tensors, *layout.outputs)]
+    changed, overrun = _shape(frame.get("changed")), _shape(frame.get("overrun"))
+    if changed is None or overrun is None or not all(0 <= number < len(names) for number in (*changed, *overrun)):
+        raise runner.forged("damage to tensors that are none")
+    fixed = {slot.name for slot in layout.fixed}
+    for name in (names[number] for number in changed):
+        if name in fixed:
+            raise rejected("X09", f"the {runner.role} changed its input '{name}'")
+    return f"before the start or beyond the end of '{names[overrun[0]]}'" if overrun else None
 
 
 def _write(runner: Runner, slots: Sequence[Slot], values: Values) -> None:
@@ -166,6 +192,7 @@ def _prepare(
         the CPU time of the binding, ns.
     """
     runner.arena.lay(layout, rng)
+    on_device = runner.stages or (runner.gpu is not None and idle_ns is not None)
     answer = runner.exchange(
         "prepare",
         inputs=[_input_entry(runner, entry, values) for entry in layout.inputs],
@@ -175,9 +202,10 @@ def _prepare(
         axes=list(layout.axes),
         changeable=layout.changeable,
         idleNs=idle_ns,
+        flush=flush is not None,
     )
     _write(runner, layout.tensors, values)
-    if flush is not None:
+    if flush is not None and not on_device:
         flush()
     return answer.cpu_ns
 
@@ -194,22 +222,25 @@ def idle_call(
 
     What is left of the driver's reading is the way there and back, with the caches as a kernel finds and leaves them.
 
-    The worker must be one that is believed: the reference's.
+    The worker must be one that is believed: the reference's. On a GPU it touches tensors there, whatever the reference
+    works with, and hands the outputs over.
     """
-    return _go(runner, _prepare(runner, layout, values, rng, flush, duration_ns))
+    idle = _go(runner, _prepare(runner, layout, values, rng, flush, duration_ns))
+    return idle if runner.gpu is None else replace(idle, collect_ns=runner.exchange("collect").wall_ns)
 
 
 def _go(runner: Runner, prepare_cpu_ns: int) -> Call:
     """Let the worker make the call that was prepared; the outputs are not read yet."""
     answer = runner.exchange("go")
-    claimed_ns = _claim(answer)
+    claimed_ns, staged_ns = _claims(runner, answer)
     return Call(
         {},
         claimed_ns,
-        answer.wall_ns - claimed_ns,
+        answer.wall_ns - claimed_ns - staged_ns,
         answer.cpu_ns,
         prepare_cpu_ns=prepare_cpu_ns,
         early_cpu_ns=answer.early_cpu_ns,
+        staged_ns=staged_ns,
     )
 
 
@@ -223,13 +254,13 @@ def call(
         layout: the workload's arguments.
         values: inputs by name; the driver keeps them, the worker gets copies.
         rng: source of the place in memory and of the poison that the outputs hold before the call.
-        flush: drives the inputs out of the caches.
+        flush: drives the inputs out of the caches; on a GPU the worker itself does that when there is one.
 
     Raises:
         KernelFailure: anything but outputs of the declared shapes and dtypes, and all other memory untouched.
     """
     made = _go(runner, _prepare(runner, layout, values, rng, flush))
-    if runner.returns_outputs:
+    if runner.returns_outputs or runner.stages:
         collected = runner.exchange("collect")
         outputs = _read_returned(runner, layout, collected.frame.get("outputs"))
         made = replace(made, outputs=outputs, collect_ns=collected.wall_ns)

@@ -5,8 +5,14 @@ from pathlib import Path
 
 from ksearch_referee.wire import SourceFile
 
-_ERROR = re.compile(r"^(?P<path>[^\s:]+):(?P<line>\d+):(?:(?P<column>\d+):)? (?:fatal )?error: (?P<text>.*)$")
-_LINKER = re.compile(r"undefined reference|multiple definition|ld returned|cannot find -l")
+_ERRORS = (
+    re.compile(r"^(?P<path>[^\s:]+):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<text>.*)$"),
+    re.compile(r"^(?P<path>[^\s(]+)\((?P<line>\d+)\): (?:catastrophic )?error(?: #[\w-]+)?: (?P<text>.*)$"),  # nvcc
+)
+_ELSEWHERE = re.compile(
+    r"undefined reference|multiple definition|ld returned|cannot find -l|^ptxas (?:fatal|error)|^ptxas .*; error"
+    r"|^nvcc fatal"
+)
 _FRAME = re.compile(
     r"""^  File "(?P<path>[^"]+)", line (?P<line>\d+), in (?P<name>.+)(?:\n    (?P<code>.*))?$""", re.MULTILINE
 )
@@ -27,15 +33,15 @@ def source_lines(files: list[SourceFile], path: str, line: int) -> str:
 def first_error(log: str, files: list[SourceFile]) -> tuple[str, str]:
     """Return (one line, source lines) of the first error in a compiler's log.
 
-    Without an error that has a place, the linker's complaint or the last line stands for it.
+    Without an error that has a place, the complaint of the linker or the assembler, or the last line, stands for it.
     """
     lines = log.splitlines()
     for line in lines:
-        match = _ERROR.match(line)
+        match = next(filter(None, (pattern.match(line) for pattern in _ERRORS)), None)
         if match is not None:
             where = f"{match['path']}:{match['line']}"
             return f"{where}: error: {match['text']}", source_lines(files, match["path"], int(match["line"]))
-    complaint = next((line for line in lines if _LINKER.search(line)), lines[-1] if lines else "no output")
+    complaint = next((line for line in lines if _ELSEWHERE.search(line)), lines[-1] if lines else "no output")
     return complaint[:500], "\n".join(lines[-_MAX_SNIPPET_LINES:])
 
 

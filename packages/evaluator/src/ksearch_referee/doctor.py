@@ -7,45 +7,69 @@ from typing import Any
 from ksearch_referee import __version__
 from ksearch_referee.budget import Budget
 from ksearch_referee.caches import cache_bytes, flush_bytes
+from ksearch_referee.cuda_toolchain import find_nvcc
 from ksearch_referee.environment import (
     cache_folder,
     cpu_model,
     package_version,
+    require_cuda_torch,
     require_torch,
     require_triton,
     simd_sets,
+    torch_cuda,
 )
-from ksearch_referee.failures import InfraError, KernelFailure
-from ksearch_referee.runner import Runner
+from ksearch_referee.failures import InfraError, KernelFailure, TimeUp
+from ksearch_referee.gpus import Gpu, visible_gpu
+from ksearch_referee.runner import Framework, Runner
 from ksearch_referee.toolchain import Toolchain, find_toolchain
 from ksearch_referee.wire import Limits
 
 _WORKER_START_MS = 20_000
+_GPU_WORKER_START_MS = 50_000
+_TOO_SLOW = "it takes too long"
 _EXPECTED_MEASURES = ("seccomp", "landlock")
 
 
-def _worker_measures() -> list[str]:
+def _worker_measures(framework: Framework, gpu: Gpu | None, start_ms: int) -> list[str]:
     """Start a worker and return the isolation measures that it reports.
 
     Raises:
-        KernelFailure: it does not start.
+        KernelFailure, TimeUp: it does not start.
     """
-    limits = Limits(
-        buildMs=1, workloadMs=_WORKER_START_MS, totalMs=_WORKER_START_MS, logBytes=65_536, memoryMb=None, processes=1
-    )
-    runner = Runner("worker", "numpy", limits, Budget(_WORKER_START_MS))
+    limits = Limits(buildMs=1, workloadMs=start_ms, totalMs=start_ms, logBytes=65_536, memoryMb=None, processes=1)
+    runner = Runner("worker", framework, limits, Budget(start_ms), gpu=gpu)
     try:
         return runner.greet()
     finally:
         runner.remove()
 
 
-def _is_met(requirement: Callable[[], None]) -> bool:
+def _is_met(requirement: Callable[[], object]) -> bool:
     try:
         requirement()
     except InfraError:
         return False
     return True
+
+
+def _gpu_fault(gpu: Gpu) -> str | None:
+    """Return why kernels cannot be judged on the GPU that is here, None if they can."""
+    if gpu.device is None:
+        return f"kernels cannot be judged on an {gpu.name}: no device of the contract stands for it"
+    try:
+        require_cuda_torch()
+        _worker_measures("cuda", gpu, _GPU_WORKER_START_MS)
+    except InfraError as error:
+        return f"kernels cannot be judged on the {gpu.name} that is here: {error}"
+    except (KernelFailure, TimeUp) as failure:
+        return f"no worker starts on the {gpu.name} that is here: {str(failure) or _TOO_SLOW}"
+    return None
+
+
+def _gpu_languages() -> list[str]:
+    """Return the languages of kernels that this host can judge on its GPU."""
+    cuda = ["cuda"] if _is_met(find_nvcc) else []
+    return [*cuda, "python", *(["triton"] if _is_met(require_triton) else [])]
 
 
 def _judged(toolchain: Toolchain | None) -> dict[str, list[str]]:
@@ -68,10 +92,15 @@ def diagnose() -> dict[str, Any]:
     except InfraError as error:
         reasons.append(str(error))
     try:
-        isolation = _worker_measures()
-    except KernelFailure as failure:
-        reasons.append(f"no worker process starts: {failure.message}")
+        isolation = _worker_measures("numpy", None, _WORKER_START_MS)
+    except (KernelFailure, TimeUp) as failure:
+        reasons.append(f"no worker process starts: {str(failure) or _TOO_SLOW}")
     warnings = [f"this host does not allow {name}" for name in _EXPECTED_MEASURES if name not in isolation]
+    gpu = visible_gpu()
+    gpu_fault = _gpu_fault(gpu) if gpu else None
+    if gpu_fault:
+        warnings.append(gpu_fault)
+    usable = gpu if gpu_fault is None else None
     return {
         "ok": not reasons,
         "reasons": reasons,
@@ -81,7 +110,13 @@ def diagnose() -> dict[str, Any]:
         "torch": package_version("torch"),
         "triton": package_version("triton"),
         "harnessVersion": __version__,
-        "gpu": None,
+        "gpu": usable.name if usable else None,
+        "gpuDevice": usable.device if usable else None,
+        "gpuFault": gpu_fault,
+        "driver": gpu.driver if gpu else None,
+        "cuda": gpu.cuda if gpu else None,
+        "torchCuda": torch_cuda(),
+        "nvcc": find_nvcc()[1] if _is_met(find_nvcc) else None,
         "compiler": toolchain.compiler if toolchain else None,
         "compilerVersion": toolchain.version if toolchain else None,
         "compilerFlags": list(toolchain.flags) if toolchain else [],
@@ -92,4 +127,5 @@ def diagnose() -> dict[str, Any]:
         "cacheFolder": str(cache_folder()),
         "isolation": isolation,
         "judges": _judged(toolchain),
+        "judgesOnGpu": _gpu_languages() if usable else [],
     }

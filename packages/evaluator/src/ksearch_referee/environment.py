@@ -1,6 +1,7 @@
 """Facts about this host that a verdict records."""
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import re
@@ -11,6 +12,7 @@ from typing import Any
 
 from ksearch_referee import __version__
 from ksearch_referee.failures import InfraError
+from ksearch_referee.gpus import Gpu
 from ksearch_referee.toolchain import Toolchain
 
 _MIN_TORCH = (2, 8)
@@ -82,11 +84,42 @@ def require_triton() -> None:
         raise InfraError("this needs triton, and the referee's Python has none: run scripts/torch.sh")
 
 
-def describe(toolchain: Toolchain | None, isolation: list[str]) -> dict[str, Any]:
+@cache
+def torch_folder() -> Path | None:
+    """Return where torch is installed, None without it; never imports it."""
+    spec = importlib.util.find_spec("torch")
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent
+
+
+@cache
+def torch_cuda() -> str | None:
+    """Return the version of CUDA that torch was built with, None for a torch without CUDA; never imports it."""
+    folder = torch_folder()
+    if folder is None:
+        return None
+    match = re.search(r"^cuda\b.*= *'([\d.]+)'", (folder / "version.py").read_text("utf-8"), re.MULTILINE)
+    return match[1] if match else None
+
+
+def require_cuda_torch() -> None:
+    """Make sure that torch, with CUDA, can be imported here.
+
+    Raises:
+        InfraError: this Python has none, or one for CPUs.
+    """
+    require_torch()
+    if torch_cuda() is None:
+        raise InfraError(
+            f"a GPU needs torch with CUDA, and the referee's Python has torch {package_version('torch')} for CPUs: name"
+            " a Python that has it in KSEARCH_TORCH_PYTHON and run scripts/torch.sh"
+        )
+
+
+def describe(toolchain: Toolchain | None, isolation: list[str], gpu: Gpu | None) -> dict[str, Any]:
     """Return the `env` object of a result."""
     return {
-        "gpu": None,
-        "gpuCount": 0,
+        "gpu": gpu.name if gpu else None,
+        "gpuCount": gpu.count if gpu else 0,
         "cpu": cpu_model(),
         "cpuCount": len(os.sched_getaffinity(0)),
         "os": platform.platform(terse=True),

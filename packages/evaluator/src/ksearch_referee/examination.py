@@ -144,7 +144,7 @@ def _look(session: Session, findings: list[_Finding]) -> Iterator[str]:
         InfraError: this host cannot judge it; a `ProblemFault` where the problem is at fault.
         InputError, DtypeError, TimeUp: before there is a workload to name.
     """
-    check_device(session.device)
+    check_device(session.device, session.gpu)
     with session.slot.shared() as waited_s:
         session.total.exclude(waited_s)
         reference = start_reference(session)
@@ -210,7 +210,7 @@ def examine(request: object) -> dict[str, Any]:
         "workloads": [
             {"id": f.record.case.id, "referenceNs": f.reference_ns, "trivialPasses": f.passes} for f in findings
         ],
-        "env": describe(None, session.isolation),
+        "env": describe(None, session.isolation, session.gpu),
     }
     contract.check_examination(examination)
     return examination

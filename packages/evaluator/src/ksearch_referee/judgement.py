@@ -32,6 +32,7 @@ class Judgement(Session):
         self.incumbent = request["incumbent"] if self.settings["mode"] == "benchmark" else None
         self.kernels: list[Runner] = []
         self.libraries: dict[str, Path] = {}
+        self.compiled: dict[str, Path] = {}
 
     @cached_property
     def flush_caches(self) -> CacheFlush | None:
@@ -43,9 +44,11 @@ class Judgement(Session):
         """Threads that check workloads at once. They live as long as the judgement: a worker dies with its thread."""
         return self.cleanup.enter_context(ThreadPoolExecutor(self.settings["parallelWorkloads"]))
 
-    def start_worker(self, role: str, framework: Framework) -> Runner:
+    def start_worker(
+        self, role: str, framework: Framework, *, compiled: Path | None = None, builds: bool = False
+    ) -> Runner:
         """Start a worker; those of the kernel are remembered."""
-        runner = super().start_worker(role, framework)
+        runner = super().start_worker(role, framework, compiled=compiled, builds=builds)
         if role == "kernel":
             self.kernels.append(runner)
         return runner

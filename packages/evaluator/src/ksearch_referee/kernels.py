@@ -6,7 +6,15 @@ from pathlib import Path
 from ksearch_referee.failures import KernelFailure
 from ksearch_referee.wire import Kernel, SourceFile
 
-NATIVE_SUFFIXES = (".cpp", ".cc")
+_NATIVE_SUFFIXES = {"cpp": (".cpp", ".cc"), "cuda": (".cu", ".cpp", ".cc")}
+
+
+def native_suffixes(kernel: Kernel) -> tuple[str, ...]:
+    """Return how the files are called that have to be compiled before this kernel is loaded; none for other languages.
+
+    In a kernel in CUDA the first of them, `.cu`, are nvcc's own, the others the host compiler's.
+    """
+    return _NATIVE_SUFFIXES.get(kernel["language"], ())
 
 
 def entry_of(kernel: Kernel) -> tuple[str, str]:

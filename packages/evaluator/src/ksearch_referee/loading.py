@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ksearch_referee.cuda_toolchain import TORCH_MODULE
 from ksearch_referee.failures import KernelFailure, ProblemFault
 from ksearch_referee.kernels import entry_of, missing_symbol, write_files
 from ksearch_referee.runner import Framework, Runner
@@ -103,6 +104,33 @@ def load_module(
             **more,
         )
     runner.returns_outputs = not destination_passing
+
+
+def load_extension(
+    runner: Runner, kernel: Kernel, library: Path, names: Sequence[str] | None, declaration: str
+) -> None:
+    """Load a kernel that is a function of a torch extension, called with keywords of these names if there are any.
+
+    Raises:
+        KernelFailure: `compile_error` when it cannot be loaded, `runtime_error` when that ends the process.
+    """
+    private = runner.kernel_folder / _LIBRARY_FILE
+    shutil.copyfile(library, private)
+    _, symbol = entry_of(kernel)
+    try:
+        with compile_errors():
+            runner.exchange(
+                "load",
+                binding="torch",
+                library=str(private),
+                module=TORCH_MODULE,
+                symbol=symbol,
+                framework=runner.framework,
+                names=names,
+            )
+    except KernelFailure as failure:
+        raise missing_symbol(symbol, declaration) if failure.raised == "AttributeError" else failure from None
+    runner.returns_outputs = True
 
 
 @contextmanager

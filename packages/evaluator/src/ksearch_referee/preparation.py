@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 from ksearch_referee.build import Build
+from ksearch_referee.compilation import compile_ahead, make_folders, start_builders
+from ksearch_referee.cuda_toolchain import find_cuda_toolchain
 from ksearch_referee.environment import cache_folder, require_torch, require_triton
 from ksearch_referee.failures import Guard, KernelFailure
 from ksearch_referee.judgement import Judgement
+from ksearch_referee.kernels import native_suffixes
 from ksearch_referee.reference import fit, greet, load_reference, reference_failed
 from ksearch_referee.runner import Framework, Runner
 from ksearch_referee.toolchain import find_toolchain
@@ -39,11 +42,16 @@ def drop_incumbent(session: Judgement, workers: Workers, failure: KernelFailure)
         session.guards.append(Guard("K02", "warn", evidence[:1_000]))
 
 
-def _start_build(session: Judgement, kernel: Kernel) -> Build | None:
-    if kernel["language"] != "cpp":
+def _start_build(session: Judgement, role: str, kernel: Kernel) -> Build | None:
+    if not native_suffixes(kernel):
         return None
-    session.toolchain = find_toolchain()
-    build = Build(kernel, session.toolchain, cache_folder(), session.settings["limits"])
+    if session.gpu is None:
+        toolchain = find_toolchain()
+    else:
+        toolchain = find_cuda_toolchain(session.gpu, torch=kernel["binding"] == "torch")
+    if role == "kernel":
+        session.toolchain = toolchain
+    build = Build(kernel, toolchain, cache_folder(), session.settings["limits"])
     session.cleanup.callback(build.close)
     return build
 
@@ -54,9 +62,11 @@ def _kernels(session: Judgement) -> dict[str, Kernel]:
 
 
 def _frameworks(session: Judgement) -> dict[str, Framework]:
-    """Return whose tensors the kernels work with; one behind a C function needs none."""
+    """Return whose tensors the kernels work with; on a CPU one behind a C function needs none."""
 
     def framework(kernel: Kernel) -> Framework:
+        if session.gpu is not None:
+            return "cuda"
         if kernel["language"] == "triton":
             return "triton"
         return "numpy" if kernel["binding"] == "c-abi" else session.problem.framework
@@ -70,16 +80,16 @@ def _start(session: Judgement, frameworks: dict[str, Framework]) -> dict[str, Ru
     Raises:
         InfraError: they need torch, and there is none here.
     """
-    if {"torch", "triton"} & set(frameworks.values()):
+    if set(frameworks.values()) != {"numpy"}:
         require_torch()
-    if "triton" in frameworks.values():
+    if any(kernel["language"] == "triton" for kernel in _kernels(session).values()):
         require_triton()
     roles: list[str] = session.shuffle.permutation(list(frameworks)).tolist()
-    return {role: session.start_worker(role, frameworks[role]) for role in roles}
+    return {role: session.start_worker(role, frameworks[role], compiled=session.compiled.get(role)) for role in roles}
 
 
 def _start_set(session: Judgement) -> Workers:
-    frameworks: dict[str, Framework] = {"reference": session.problem.framework, **_frameworks(session)}
+    frameworks: dict[str, Framework] = {"reference": session.reference_framework, **_frameworks(session)}
     started = _start(session, frameworks)
     return Workers(started["kernel"], started["reference"], started.get("incumbent"))
 
@@ -137,6 +147,23 @@ def _keep_libraries(session: Judgement, workers: Workers, builds: dict[str, Buil
                 session.build_ms = build.build_ms
 
 
+def _compile_ahead(session: Judgement, workers: Workers, builders: dict[str, Runner]) -> None:
+    """Have the kernels that compile themselves do so.
+
+    Raises:
+        KernelFailure: the candidate does not compile.
+    """
+    for role, kernel in _kernels(session).items():
+        if role not in builders:
+            continue
+        try:
+            compile_ahead(session, builders[role], workers.reference, kernel, session.libraries.get(role))
+        except KernelFailure as failure:
+            if role == "kernel":
+                raise
+            drop_incumbent(session, workers, failure)
+
+
 def prepare(session: Judgement) -> Workers:
     """Build and load the candidate, the reference and, when times will be taken, the incumbent.
 
@@ -144,16 +171,22 @@ def prepare(session: Judgement) -> Workers:
         KernelFailure: the candidate does not build or load.
         InfraError: the reference does not load, or this host lacks a compiler or torch.
     """
+    make_folders(session, _kernels(session))
     workers = _start_set(session)
-    builds = {role: _start_build(session, kernel) for role, kernel in _kernels(session).items()}
-    greet(session, workers.present)
+    builders = start_builders(session)
+    builds = {role: _start_build(session, role, kernel) for role, kernel in _kernels(session).items()}
+    greet(session, [*workers.present, *builders.values()])
     _load_reference(session, workers.reference)
-    fit(session, workers.present)
+    fit(session, [*workers.present, *builders.values()])
     _keep_libraries(session, workers, builds)
+    _compile_ahead(session, workers, builders)
     session.guards += _load_kernels(session, workers)
     if workers.kernel.framework == "triton":
         evidence = "Triton was interpreted on the CPU: these times say nothing of a GPU"
         session.guards.append(Guard("K04", "info", evidence))
+    if session.gpu is not None and workers.reference.framework == "numpy":
+        evidence = "the reference is numpy code, which ran on the CPU: a score against it says little of a GPU"
+        session.guards.append(Guard("K06", "info", evidence))
     return workers
 
 

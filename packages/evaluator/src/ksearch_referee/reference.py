@@ -24,7 +24,7 @@ def start_reference(session: Session) -> Runner:
     Raises:
         InfraError: it does not start, or needs torch.
     """
-    framework = session.problem.framework
+    framework = session.reference_framework
     if framework != "numpy":
         require_torch()
     reference = session.start_worker("reference", framework)

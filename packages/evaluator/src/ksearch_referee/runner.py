@@ -5,7 +5,9 @@ kernel runs while another is timed. Whatever a worker does (exit, crash, hang, l
 """
 
 import contextlib
+import json
 import os
+import re
 import resource
 import secrets
 import select
@@ -30,7 +32,9 @@ from ksearch_referee.budget import Budget
 from ksearch_referee.failures import Guard, KernelFailure, TimeUp, rejected
 from ksearch_referee.folders import remove_folder
 from ksearch_referee.frames import ChannelClosed, Frame, FrameInvalid, FrameReader, send_frame
+from ksearch_referee.gpus import Gpu
 from ksearch_referee.memory import is_shared, read_memory
+from ksearch_referee.toolchain import SEARCH_PATH
 from ksearch_referee.wire import Limits
 
 _MAX_FILE_BYTES = 16 << 20
@@ -46,10 +50,26 @@ _WAKE_CPU_NS = 20_000  # what a thread needs to wake up and fall asleep again
 _MOST_SPREAD = 4  # threads a CPU
 _FLUSH_TIMEOUT_S = 1.0
 _MIN_START_S = 20.0
-Framework = Literal["numpy", "torch", "triton"]
-"""Whose tensors a worker's Python code works with; `triton` is torch, with Triton's kernels interpreted."""
+_GPU_START_S = 120.0  # torch with CUDA, read from a disk that has not read it yet
+Framework = Literal["numpy", "torch", "triton", "cuda"]
+"""Whose tensors a worker's Python code works with: numpy's, torch's on the CPU (`triton`: with Triton's kernels
+interpreted), or torch's on the GPU."""
 
 _ERROR_KEYS = ("type", "message", "traceback")
+# What frames of a compiler end in when a worker that is judged wants to start it, or to write to its cache.
+_COMPILERS = (
+    (
+        re.compile(r"/_inductor/.*PermissionError", re.DOTALL),
+        "torch.compile starts compilers, and a worker starts no process: write the kernel in Triton or CUDA, or call"
+        " torch's own operators",
+    ),
+    (
+        re.compile(r"/triton/.*PermissionError", re.DOTALL),
+        "the kernel wanted to compile something that it had not compiled when it was built, and a worker that is judged"
+        " starts no compiler. The build calls it on every workload, with other values: what it compiles (constexpr and"
+        " specialised arguments, keys of autotune) has to follow from shapes and dtypes alone",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +86,9 @@ class Answer:
     early_cpu_ns: int
 
 
-def worker_environment(folder: Path, framework: Framework) -> dict[str, str]:
+def worker_environment(
+    folder: Path, framework: Framework, gpu: Gpu | None = None, compiled: Path | None = None
+) -> dict[str, str]:
     """Return all that a worker gets for an environment, whosever kernel it holds."""
     cpus = str(len(os.sched_getaffinity(0)))
     # torch calls one threaded operation after the other. Its threads stay awake for 0.1 ms before they sleep: else
@@ -77,7 +99,10 @@ def worker_environment(folder: Path, framework: Framework) -> dict[str, str]:
     return {
         **({"TRITON_INTERPRET": "1"} if framework == "triton" else {}),
         **threads,
-        "CUDA_VISIBLE_DEVICES": "",  # what is judged on the CPU must not find a GPU
+        # What is judged on the CPU must not find a GPU.
+        **(gpu.environment if gpu else {"CUDA_VISIBLE_DEVICES": ""}),
+        # Where Triton keeps what it has compiled, and how it finds a host compiler.
+        **({"TRITON_CACHE_DIR": str(compiled), "PATH": SEARCH_PATH} if compiled else {}),
         "HOME": str(folder),
         "TMPDIR": str(folder),
         "LC_ALL": "C.UTF-8",
@@ -132,15 +157,37 @@ class Runner:
 
     `returns_outputs` says that its kernel returns its outputs instead of writing them in place; whoever loads it sets
     that. `wakings` counts the exchanges before which it ran though it had been stopped.
+
+    Args:
+        role: see above.
+        framework: whose tensors its code works with.
+        limits: of the judgement.
+        total: what is left of its time.
+        gpu: the GPU that it may use, if any.
+        compiled: the folder of what Triton compiles (`compilation.py`): a builder fills it, others only read it.
+        builds: whether it is a builder, which may start processes.
     """
 
-    def __init__(self, role: str, framework: Framework, limits: Limits, total: Budget) -> None:
+    def __init__(
+        self,
+        role: str,
+        framework: Framework,
+        limits: Limits,
+        total: Budget,
+        *,
+        gpu: Gpu | None = None,
+        compiled: Path | None = None,
+        builds: bool = False,
+    ) -> None:
         self.role = role
         self.framework: Framework = framework
+        self.gpu = gpu
+        self._compiled = compiled
+        self._builds = builds
         self.arena = Arena()
         self.folder = Path(tempfile.mkdtemp(prefix="ksearch-worker-"))
         self.kernel_folder = self.folder / "kernel"
-        self.allowance_s = max(_MIN_START_S, limits["buildMs"] / 1_000)
+        self.allowance_s = max(_GPU_START_S if gpu else _MIN_START_S, limits["buildMs"] / 1_000)
         self.used_s = 0.0
         self.returns_outputs = False
         self.wakings = 0
@@ -160,11 +207,17 @@ class Runner:
         self._channel, theirs = socket.socketpair()
         self._channel.settimeout(_SEND_TIMEOUT_S)
         module = ["-I", "-B", "-u", "-m", "ksearch_referee.worker"]
-        arguments = [*module, str(theirs.fileno()), str(self.arena.descriptor), self.framework]
+        start = {
+            "framework": self.framework,
+            "capability": self.gpu.capability if self.gpu else None,
+            "compiled": str(self._compiled) if self._compiled else None,
+            "builds": self._builds,
+        }
+        arguments = [*module, str(theirs.fileno()), str(self.arena.descriptor), json.dumps(start)]
         with theirs, (self.folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
-                env=worker_environment(work, self.framework),
+                env=worker_environment(work, self.framework, self.gpu, self._compiled),
                 cwd=work,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -254,14 +307,18 @@ class Runner:
         self.exchange("map")
 
     def _limit_memory(self, *, final: bool) -> None:
-        """Grant `limits.memoryMb` beside the arena, a pool of threads, and all that a worker holds by itself."""
+        """Grant `limits.memoryMb` beside the arena, a pool of threads, and all that a worker holds by itself.
+
+        That is address space; on a GPU, where CUDA reserves hundreds of GiB of it, memory that can be written to.
+        """
         if self._memory_mb is None:
             return
-        held = int(Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[0]) * resource.getpagesize()
+        kind, column = (resource.RLIMIT_AS, 0) if self.gpu is None else (resource.RLIMIT_DATA, 5)
+        held = int(Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[column]) * resource.getpagesize()
         pool = len(os.sched_getaffinity(0)) * _THREAD_BYTES
-        address_space = held + self.arena.nbytes + (self._memory_mb << 20) + pool
-        ceiling = address_space if final else resource.prlimit(self.pid, resource.RLIMIT_AS)[1]
-        resource.prlimit(self.pid, resource.RLIMIT_AS, (address_space, ceiling))
+        granted = held + self.arena.nbytes + (self._memory_mb << 20) + pool
+        ceiling = granted if final else resource.prlimit(self.pid, kind)[1]
+        resource.prlimit(self.pid, kind, (granted, ceiling))
 
     def read(self, address: int, nbytes: int, *, believed: bool = False) -> NDArray[np.uint8]:
         """Copy bytes out of the memory of the stopped worker, wherever they lie.
@@ -281,9 +338,19 @@ class Runner:
             raise KernelFailure("runtime_error", message) from None
 
     @property
+    def stages(self) -> bool:
+        """Whether its kernel is called on copies of the arena's tensors, in memory of the GPU."""
+        return self.framework == "cuda"
+
+    @property
     def pid(self) -> int:
         """The worker's process id."""
         return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process is gone."""
+        return self._exit is not None
 
     @property
     def threads(self) -> list[int]:
@@ -329,7 +396,9 @@ class Runner:
     def _wake_apart(self, cpu_ns: int) -> int:
         """Let the threads of a pool wake up on a CPU each and fall asleep again.
 
-        Continued all at once they crowd on one CPU, and a kernel's first wake-up would leave them there.
+        Continued all at once they crowd on one CPU, and a kernel's first wake-up would leave them there. On a GPU they
+        only wake up, wherever they are: the thread that launches would start on the CPU that serves interrupts, and
+        one call in ten then waited for up to 4 ms (16 CPUs, an H100).
 
         Args:
             cpu_ns: the worker's CPU time so far.
@@ -342,7 +411,7 @@ class Runner:
             return 0
         cpus = sorted(os.sched_getaffinity(0))
         masks: dict[int, set[int]] = {}
-        for index, thread in enumerate(threads[: _MOST_SPREAD * len(cpus)]):
+        for index, thread in enumerate(threads[: _MOST_SPREAD * len(cpus)] if self.gpu is None else []):
             with contextlib.suppress(ProcessLookupError):
                 mask, cpu = os.sched_getaffinity(thread), cpus[index % len(cpus)]
                 if cpu in mask:
@@ -393,4 +462,7 @@ class Runner:
         told = cast("Frame", error) if isinstance(error, dict) else {}
         kind, text, trace = (str(told[key]) if isinstance(told.get(key), str) else "" for key in _ERROR_KEYS)
         message = f"the {self.role} raised {kind:.100}: {text:.800}"
+        reason = next((reason for frames, reason in _COMPILERS if frames.search(trace)), None)
+        if reason is not None:
+            message = f"{reason}: {message}"
         return KernelFailure("runtime_error", message, trace[:4_000], raised=kind or "BaseException")

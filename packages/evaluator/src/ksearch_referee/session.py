@@ -4,6 +4,7 @@ import secrets
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -12,13 +13,24 @@ from ksearch_referee.budget import Budget
 from ksearch_referee.compare import Comparison
 from ksearch_referee.environment import cache_folder
 from ksearch_referee.formats import Case, format_of
+from ksearch_referee.gpus import visible_gpu
 from ksearch_referee.layout import Layout
 from ksearch_referee.locks import TimingSlot
 from ksearch_referee.runner import Framework, Runner
 from ksearch_referee.wire import ExaminationRequest, Request
 
 Purpose = Literal[
-    "smoke", "correctness", "warmup", "timing", "postcheck", "poison", "bootstrap", "order", "weights", "learn"
+    "smoke",
+    "correctness",
+    "warmup",
+    "timing",
+    "postcheck",
+    "poison",
+    "bootstrap",
+    "order",
+    "weights",
+    "learn",
+    "compile",
 ]
 
 _PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
@@ -53,6 +65,7 @@ class Session:
     def __init__(self, request: Request | ExaminationRequest) -> None:
         self.settings = request["settings"]
         self.device = request["device"]
+        self.gpu = None if self.device == "cpu" else visible_gpu()
         self.problem = format_of(request["problem"], self.settings["correctness"])
         self.seed = secrets.token_hex(16)
         self.shuffle = self.rng("order")
@@ -72,8 +85,21 @@ class Session:
         key = (_PURPOSES.index(purpose), workload, trial)
         return np.random.default_rng(np.random.SeedSequence(int(self.seed, 16), spawn_key=key))
 
-    def start_worker(self, role: str, framework: Framework) -> Runner:
-        """Start a worker, which ends with this session at the latest."""
-        runner = Runner(role, framework, self.settings["limits"], self.total)
+    @property
+    def reference_framework(self) -> Framework:
+        """Whose tensors the problem's code works with here: torch's are on the device, numpy's on the CPU.
+
+        Raises:
+            ProblemFault: it is not Python.
+        """
+        framework = self.problem.framework
+        return "cuda" if self.gpu is not None and framework == "torch" else framework
+
+    def start_worker(
+        self, role: str, framework: Framework, *, compiled: Path | None = None, builds: bool = False
+    ) -> Runner:
+        """Start a worker, which ends with this session at the latest; see `Runner` for the arguments."""
+        limits = self.settings["limits"]
+        runner = Runner(role, framework, limits, self.total, gpu=self.gpu, compiled=compiled, builds=builds)
         self.cleanup.callback(runner.remove)
         return runner

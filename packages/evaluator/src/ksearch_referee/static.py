@@ -5,20 +5,28 @@ import re
 from pathlib import PurePosixPath
 
 from ksearch_referee.diagnostics import source_lines
+from ksearch_referee.environment import require_cuda_torch
 from ksearch_referee.failures import InfraError, KernelFailure
 from ksearch_referee.formats.format import Format
-from ksearch_referee.kernels import NATIVE_SUFFIXES, entry_of, missing_symbol
+from ksearch_referee.gpus import Gpu
+from ksearch_referee.kernels import entry_of, missing_symbol, native_suffixes
 from ksearch_referee.wire import Kernel
 
 
-def check_device(device: str) -> None:
-    """Refuse devices that this host does not have. The one place where a GPU will be admitted.
+def check_device(device: str, gpu: Gpu | None) -> None:
+    """Refuse devices that this host does not have, `gpu` being what it has.
 
     Raises:
-        InfraError: `device` is not `cpu`.
+        InfraError: `device` is neither `cpu` nor that GPU, or torch does not reach it.
     """
-    if device != "cpu":
-        raise InfraError(f"this host has no {device}; this referee judges on `cpu` only, for now")
+    if device == "cpu":
+        return
+    if gpu is None:
+        raise InfraError(f"this host has no {device}: CUDA finds no GPU here; `cpu` can be judged")
+    if gpu.device != device:
+        known = f"which is judged as '{gpu.device}'" if gpu.device else "which no device of the contract stands for"
+        raise InfraError(f"this host has no {device}: its GPU is an {gpu.name}, {known}")
+    require_cuda_torch()
 
 
 def check_profile(profile: str) -> None:
@@ -65,31 +73,35 @@ def _check_python(kernel: Kernel, entry: str, symbol: str, declaration: str) -> 
 
 
 def _check_native(kernel: Kernel, entry: str, symbol: str, declaration: str) -> None:
-    if not entry.endswith(NATIVE_SUFFIXES):
-        raise KernelFailure("compile_error", f"the entry file '{entry}' is none of {', '.join(NATIVE_SUFFIXES)}")
+    suffixes = native_suffixes(kernel)
+    if not entry.endswith(suffixes):
+        raise KernelFailure("compile_error", f"the entry file '{entry}' is none of {', '.join(suffixes)}")
     text = next(file["content"] for file in kernel["files"] if file["path"] == entry)
     if re.search(rf"\b{re.escape(symbol)}\b", text) is None:
         raise missing_symbol(symbol, declaration)
 
 
-def _check_beginning(kernel: Kernel, problem: Format) -> None:
+def _check_beginning(kernel: Kernel, problem: Format, device: str) -> None:
     """Check how the kernel is written and called.
 
     Raises:
-        InfraError: it is written for a GPU: no mistake in it, it came to the wrong device.
+        InfraError: it is written for the other kind of device: no mistake in it, it came to the wrong one.
         KernelFailure: `compile_error`.
     """
     language, binding = kernel["language"], kernel["binding"]
-    if language == "cuda":
+    if language == "cuda" and device == "cpu":
         raise InfraError("this is a CUDA kernel, and the device of this request is `cpu`: judge it on a GPU")
-    if (language, binding) not in problem.beginnings:
-        known = ", ".join(f"'{known}' with '{way}'" for known, way in sorted(problem.beginnings))
+    if language == "cpp" and device != "cpu":
+        raise InfraError(f"this is a C++ kernel for processors, and the device of this request is {device}: take `cpu`")
+    beginnings = problem.beginnings if device == "cpu" else problem.gpu_beginnings
+    if (language, binding) not in beginnings:
+        known = ", ".join(f"'{known}' with '{way}'" for known, way in sorted(beginnings))
         message = f"a kernel of this problem cannot be in the language '{language}' with the binding '{binding}'"
         raise KernelFailure("compile_error", f"{message}: use {known}")
 
 
-def check_kernel(kernel: Kernel, problem: Format) -> None:
-    """Check that a kernel is for this problem, for a CPU, parses and has its entry point.
+def check_kernel(kernel: Kernel, problem: Format, device: str) -> None:
+    """Check that a kernel is for this problem and device, parses and has its entry point.
 
     Raises:
         KernelFailure: `compile_error`.
@@ -98,7 +110,7 @@ def check_kernel(kernel: Kernel, problem: Format) -> None:
     if kernel["definition"] != problem.name:
         message = f"the kernel is for '{kernel['definition']}', not for '{problem.name}'"
         raise KernelFailure("compile_error", message)
-    _check_beginning(kernel, problem)
+    _check_beginning(kernel, problem, device)
     entry, symbol = entry_of(kernel)
     paths = {file["path"] for file in kernel["files"]}
     if entry not in paths:
@@ -106,9 +118,10 @@ def check_kernel(kernel: Kernel, problem: Format) -> None:
     for path in paths:
         if not paths.isdisjoint(str(folder) for folder in PurePosixPath(path).parents):
             raise KernelFailure("compile_error", f"'{path}' lies below a path that is a file")
-    if kernel["binding"] == "c-abi":
+    if kernel["binding"] in ("c-abi", "torch"):
         _check_native(kernel, entry, symbol, problem.declaration(kernel))
         return
     _check_python(kernel, entry, symbol, problem.declaration(kernel))
-    if kernel["language"] == "cpp" and not any(path.endswith(NATIVE_SUFFIXES) for path in paths):
-        raise KernelFailure("compile_error", f"there is no {' or '.join(NATIVE_SUFFIXES)} file beside '{entry}'")
+    suffixes = native_suffixes(kernel)
+    if suffixes and not any(path.endswith(suffixes) for path in paths):
+        raise KernelFailure("compile_error", f"there is no {' or '.join(suffixes)} file beside '{entry}'")

@@ -44,10 +44,10 @@ def geomean(values: Sequence[float]) -> float:
     return float(np.exp(np.mean(np.log(np.asarray(values, dtype=np.float64)))))
 
 
-def _interval(value: float, resampled: NDArray[np.float64]) -> dict[str, float]:
-    """Return the 95 % percentile interval, widened where needed to hold the value itself."""
+def _interval(value: float, resampled: NDArray[np.float64], doubt: float) -> dict[str, float]:
+    """Return the 95 % percentile interval, widened by a factor of 1 + `doubt`, and where needed to hold the value."""
     low, high = np.percentile(resampled, _INTERVAL_PERCENT)
-    return {"value": value, "low": min(value, float(low)), "high": max(value, float(high))}
+    return {"value": value, "low": min(value, float(low) / (1 + doubt)), "high": max(value, float(high) * (1 + doubt))}
 
 
 def ratio_interval(
@@ -58,6 +58,7 @@ def ratio_interval(
     rng: np.random.Generator,
     *,
     paired: bool,
+    apart_ns: int = 0,
 ) -> dict[str, float]:
     """Aggregate the ratios numerator ÷ denominator over workloads, with a 95 % bootstrap interval.
 
@@ -68,16 +69,20 @@ def ratio_interval(
         aggregate: how the workloads' ratios become one.
         rng: source of the resamples.
         paired: the i-th calls of both saw the same inputs at nearly the same time and are resampled together.
+        apart_ns: by how much two processes that call the same kernel may differ throughout, ns. Resampling the calls of
+            one process cannot show that, so it widens the interval.
     """
     ratios: list[float] = []
+    apart: list[float] = []
     resampled: list[NDArray[np.float64]] = []
     for above_ns, below_ns in zip(numerators, denominators, strict=True):
         above, below = np.asarray(above_ns, dtype=np.float64), np.asarray(below_ns, dtype=np.float64)
         ratios.append(point(above_ns, statistic) / point(below_ns, statistic))
+        apart.append(apart_ns / min(point(above_ns, statistic), point(below_ns, statistic)))
         picks = rng.integers(0, above.size, (_RESAMPLES, above.size))
         others = picks if paired else rng.integers(0, below.size, (_RESAMPLES, below.size))
         resampled.append(_statistic(above[picks], statistic) / _statistic(below[others], statistic))
     table = np.stack(resampled)
     if aggregate.startswith("geomean"):
-        return _interval(geomean(ratios), np.exp(np.log(table).mean(axis=0)))
-    return _interval(float(np.mean(ratios)), table.mean(axis=0))
+        return _interval(geomean(ratios), np.exp(np.log(table).mean(axis=0)), float(np.mean(apart)))
+    return _interval(float(np.mean(ratios)), table.mean(axis=0), float(np.mean(apart)))

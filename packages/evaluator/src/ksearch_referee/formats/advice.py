@@ -5,7 +5,7 @@ import re
 from ksearch_referee.failures import KernelFailure
 
 _NO_MODULE = re.compile(r"No module named '([^']+)'")
-_GPU = re.compile(r"\bCUDA\b|NVIDIA driver|\bcuda:?\d*'")
+_GPU = re.compile(r"No CUDA GPUs|compiled with CUDA|'CUDA' backend|NVIDIA driver|\bcuda:?\d*'")
 _HUB = re.compile(r"hugging\s?face|hf\.co|from_pretrained|LocalEntryNotFound", re.IGNORECASE)
 _PRETRAINED = re.compile(r"""(?:from_pretrained\(\s*|\bmodel_name\s*=\s*)["']([^"']+)["']""")
 

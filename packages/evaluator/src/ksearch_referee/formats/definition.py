@@ -1,5 +1,7 @@
 """A FlashInfer-Bench definition as memory and as a C prototype."""
 
+from collections.abc import Sequence
+
 from ksearch_referee.layout import Layout, TensorFacts, lay_out
 from ksearch_referee.trees import positional
 from ksearch_referee.wire import Definition, TensorSpec, Workload
@@ -54,3 +56,9 @@ def c_prototype(definition: Definition, symbol: str) -> str:
     outputs = [f"{_C_TYPES[spec['dtype']]}* {name}" for name, spec in definition["outputs"].items()]
     axes = [f"int64_t {axis}" for axis in variable_axes(definition)]
     return f'extern "C" void {symbol}({", ".join([*inputs, *outputs, *axes])});'
+
+
+def extension_module(symbol: str, names: Sequence[str]) -> str:
+    """Return how a torch extension declares its function, with the names of its arguments if they have any."""
+    arguments = "".join(f', pybind11::arg("{name}")' for name in names)
+    return f'PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {{ m.def("{symbol}", &{symbol}{arguments}); }}'

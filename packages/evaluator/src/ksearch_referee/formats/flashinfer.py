@@ -9,12 +9,12 @@ from ksearch_referee.calls import Outputs, Values
 from ksearch_referee.compare import Comparison, compare_outputs
 from ksearch_referee.failures import Guard, KernelFailure
 from ksearch_referee.formats.advice import missing_module
-from ksearch_referee.formats.definition import c_prototype, layout_of
+from ksearch_referee.formats.definition import c_prototype, extension_module, layout_of
 from ksearch_referee.formats.format import Case
 from ksearch_referee.inputs import generate_inputs
 from ksearch_referee.kernels import entry_of
 from ksearch_referee.layout import Layout
-from ksearch_referee.loading import framework_of, load_library, load_module, load_problem
+from ksearch_referee.loading import framework_of, load_extension, load_library, load_module, load_problem
 from ksearch_referee.runner import Framework, Runner
 from ksearch_referee.wire import CorrectnessSettings, FlashInferProblem, Kernel, SourceFile
 
@@ -23,6 +23,7 @@ class FlashInfer:
     """One definition and its workloads."""
 
     beginnings = frozenset({("cpp", "c-abi"), ("python", "python"), ("triton", "python")})
+    gpu_beginnings = frozenset({("cuda", "c-abi"), ("cuda", "torch"), ("python", "python"), ("triton", "python")})
     makes_inputs = False
     judged_by = ""
     weights: Layout | None = None
@@ -40,10 +41,12 @@ class FlashInfer:
         return framework_of([self._definition["reference"]])
 
     def declaration(self, kernel: Kernel) -> str:
-        """Return the C prototype, or the head of the Python function."""
+        """Return the C prototype, the module of an extension, or the head of the Python function."""
         _, symbol = entry_of(kernel)
         if kernel["binding"] == "c-abi":
             return c_prototype(self._definition, symbol)
+        if kernel["binding"] == "torch":
+            return extension_module(symbol, list(self._definition["inputs"]))
         outputs = list(self._definition["outputs"]) if kernel["destinationPassing"] else []
         return f"def {symbol}({', '.join([*self._definition['inputs'], *outputs])}):"
 
@@ -59,8 +62,10 @@ class FlashInfer:
         return [layout_of(self._definition, workload) for workload in self._workloads]
 
     def load_kernel(self, runner: Runner, kernel: Kernel, library: Path | None) -> list[Guard]:
-        """Load a function of a shared object, or of Python."""
-        if library is not None and kernel["binding"] == "c-abi":
+        """Load a function of a shared object, of a torch extension, or of Python."""
+        if library is not None and kernel["binding"] == "torch":
+            load_extension(runner, kernel, library, list(self._definition["inputs"]), self.declaration(kernel))
+        elif library is not None and kernel["binding"] == "c-abi":
             scalars = [spec["dtype"] for spec in self._definition["inputs"].values() if spec["shape"] is None]
             load_library(runner, kernel, library, scalars, self.declaration(kernel))
         else:

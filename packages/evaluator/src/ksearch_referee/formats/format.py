@@ -17,6 +17,9 @@ from ksearch_referee.wire import Kernel
 PYTHON_BEGINNINGS = frozenset({("cpp", "python"), ("python", "python"), ("triton", "python")})
 """How a kernel begins whose arguments are not declared: in Python, which may call what was built beside it."""
 
+GPU_PYTHON_BEGINNINGS = frozenset({("cuda", "python"), ("python", "python"), ("triton", "python")})
+"""The same for a GPU."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -30,14 +33,16 @@ class Case:
 class Format(Protocol):
     """One problem. The reference's worker is believed; it runs the problem's code, and no kernel's.
 
-    `beginnings` are the (language, binding) pairs in which a kernel for a CPU may be written. `makes_inputs` says that
-    the problem's own code makes the inputs, `judged_by` what judges an output, if not the request's tolerances.
+    `beginnings` are the (language, binding) pairs in which a kernel for a CPU may be written, `gpu_beginnings` those
+    for a GPU. `makes_inputs` says that the problem's own code makes the inputs, `judged_by` what judges an output, if
+    not the request's tolerances.
     `weights`, known after `layouts`, is what a kernel gets when it is loaded.
     """
 
     name: str
     cases: Sequence[Case]
     beginnings: frozenset[tuple[str, str]]
+    gpu_beginnings: frozenset[tuple[str, str]]
     makes_inputs: bool
     judged_by: str
     weights: Layout | None

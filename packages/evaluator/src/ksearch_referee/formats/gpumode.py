@@ -10,11 +10,12 @@ from ksearch_referee.compare import Comparison, compare_outputs
 from ksearch_referee.dtypes import DtypeError
 from ksearch_referee.failures import Guard, InputError, KernelFailure, ProblemFault
 from ksearch_referee.formats.advice import missing_gpu, missing_module
-from ksearch_referee.formats.format import PYTHON_BEGINNINGS, Case
+from ksearch_referee.formats.definition import extension_module
+from ksearch_referee.formats.format import GPU_PYTHON_BEGINNINGS, PYTHON_BEGINNINGS, Case
 from ksearch_referee.formats.learned import Source
 from ksearch_referee.kernels import entry_of
 from ksearch_referee.layout import Layout
-from ksearch_referee.loading import framework_of, load_module, load_problem
+from ksearch_referee.loading import framework_of, load_extension, load_module, load_problem
 from ksearch_referee.runner import Framework, Runner
 from ksearch_referee.wire import CorrectnessSettings, GpuModeProblem, Kernel
 
@@ -25,6 +26,7 @@ class GpuMode:
     """One problem; its tests are checked, its benchmarks checked and timed."""
 
     beginnings = PYTHON_BEGINNINGS
+    gpu_beginnings = GPU_PYTHON_BEGINNINGS | {("cuda", "torch")}
     makes_inputs = True
     judged_by = "the problem's own check"
     weights: Layout | None = None
@@ -45,8 +47,9 @@ class GpuMode:
         return framework_of([file["content"] for file in self._problem["files"] if file["path"].endswith(".py")])
 
     def declaration(self, kernel: Kernel) -> str:
-        """Return the head of the function."""
-        return f"def {entry_of(kernel)[1]}(data):"
+        """Return the head of the function, or the module of an extension."""
+        _, symbol = entry_of(kernel)
+        return extension_module(symbol, ()) if kernel["binding"] == "torch" else f"def {symbol}(data):"
 
     def load_reference(self, reference: Runner, rng: np.random.Generator) -> None:
         """Load the problem's files."""
@@ -69,6 +72,9 @@ class GpuMode:
 
     def load_kernel(self, runner: Runner, kernel: Kernel, library: Path | None) -> list[Guard]:
         """Load the function, with the problem's modules in reach as far as a submission may use them."""
+        if library is not None and kernel["binding"] == "torch":
+            load_extension(runner, kernel, library, None, self.declaration(kernel))
+            return []
         beside = [file for file in self._problem["files"] if file["path"] not in _KEPT_FROM_KERNELS]
         load_module(runner, kernel, library, binding="python", destination_passing=False, beside=beside)
         return []

@@ -10,7 +10,7 @@ from ksearch_referee.calls import Outputs, Values, ask_about
 from ksearch_referee.compare import Comparison, compare_outputs
 from ksearch_referee.failures import Guard, KernelFailure
 from ksearch_referee.formats.advice import missing_gpu, missing_module, missing_weights
-from ksearch_referee.formats.format import PYTHON_BEGINNINGS, Case
+from ksearch_referee.formats.format import GPU_PYTHON_BEGINNINGS, PYTHON_BEGINNINGS, Case
 from ksearch_referee.formats.learned import Leaf, Source, read_leaves
 from ksearch_referee.frames import Frame
 from ksearch_referee.kernels import entry_of
@@ -28,6 +28,7 @@ class KernelBench:
     """One problem, which is one case. The reference's weights, which follow from a secret seed, go to every kernel."""
 
     beginnings = PYTHON_BEGINNINGS
+    gpu_beginnings = GPU_PYTHON_BEGINNINGS
     framework: Framework = "torch"
     makes_inputs = True
     judged_by = ""

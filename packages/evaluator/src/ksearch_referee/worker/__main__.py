@@ -1,4 +1,4 @@
-"""Entry of a worker: `python -I -m ksearch_referee.worker <channel fd> <arena fd> <framework>`.
+"""Entry of a worker: `python -I -m ksearch_referee.worker <channel fd> <arena fd> <what it is, as JSON>`.
 
 Answers frames until it is killed. Every request carries a nonce that its answer must echo. What a kernel raises is an
 answer too.
@@ -7,12 +7,13 @@ answer too.
 import ctypes
 import gc
 import importlib
+import json
 import mmap
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,8 @@ from ksearch_referee.layout import Slot
 from ksearch_referee.worker import sandbox
 from ksearch_referee.worker.arrays import arrays_of
 from ksearch_referee.worker.binding import Arguments, Binding, DestinationCall, PreparedCall
+from ksearch_referee.worker.landlock import Files
+from ksearch_referee.worker.memory import ArenaMemory, Memory
 
 _MAX_TRACEBACK_CHARS = 4_000
 
@@ -41,47 +44,45 @@ def _load_binding(frame: Frame) -> Binding:
     return load(frame)
 
 
-def _idle(duration_ns: int, tensors: Sequence[np.ndarray]) -> None:
-    """In place of a kernel: read and write all bytes of all tensors, again and again until `duration_ns` are over."""
-    give_up_at = time.perf_counter_ns() + duration_ns
-    while True:
-        for tensor in tensors:
-            np.invert(tensor, out=tensor)
-        if time.perf_counter_ns() >= give_up_at:
-            return
-
-
 class Worker:
-    """One kernel and its arena."""
+    """One kernel and its arena.
 
-    def __init__(self, arena_fd: int) -> None:
+    Args:
+        arena_fd: descriptor of the arena.
+        device: memory of the GPU, if this worker has one.
+        framework: whose tensors the kernel takes; see `runner.Framework`.
+    """
+
+    def __init__(self, arena_fd: int, device: Memory | None, framework: str) -> None:
         self._arena_fd = arena_fd
-        self._arena = np.empty(0, dtype=np.uint8)
+        self._arena = ArenaMemory()
+        self._device = device
+        self._kernel_memory = device if device is not None and framework == "cuda" else self._arena
         self._libc = ctypes.CDLL(None)
         self._binding: Binding | None = None
+        self._memory: Memory = self._arena
+        self._flush = False
         self._call: PreparedCall | None = None
         self._result: Any = None
 
     def map(self, _frame: Frame) -> Frame:
         """Map the arena, which has its size by now."""
         shared = mmap.mmap(self._arena_fd, 0, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
-        self._arena = np.frombuffer(shared, dtype=np.uint8)
+        for memory in filter(None, (self._arena, self._device)):
+            memory.map(np.frombuffer(shared, dtype=np.uint8))
         return {}
 
-    def _bytes_of(self, slot: Slot) -> np.ndarray:
-        return self._arena[slot.offset : slot.offset + slot.nbytes]
-
-    def _tensor_of(self, slot: Slot) -> np.ndarray:
-        return slot.over(self._bytes_of(slot))
-
-    def _arguments(self, frame: Frame) -> Arguments:
-        outputs = [_slot(entry) for entry in frame.get("outputs", ())]
+    def _arguments(self, frame: Frame, memory: Memory, *, outputs: bool) -> Arguments:
+        slots = [_slot(entry) for entry in frame.get("outputs", ())]
+        entries = frame.get("inputs", ())
+        tensors, buffers = memory.bind([_slot(e) for e in entries if "value" not in e], slots if outputs else [])
+        bound = iter(tensors)
         return Arguments(
-            inputs=[e["value"] if "value" in e else self._tensor_of(_slot(e)) for e in frame.get("inputs", ())],
+            inputs=[e["value"] if "value" in e else next(bound) for e in entries],
             arguments=frame.get("arguments", {"list": []}),
-            outputs=[slot.name for slot in outputs],
+            outputs=[slot.name for slot in slots],
             results=frame.get("results"),
-            buffers=[self._tensor_of(slot) for slot in outputs],
+            buffers=buffers,
             axes=frame.get("axes", ()),
             changeable=frame.get("changeable", ()),
         )
@@ -94,16 +95,18 @@ class Worker:
         return {}
 
     def prepare(self, frame: Frame) -> Frame:
-        """Bind the arguments of the next call to their places in the arena, which hold nothing of it yet."""
+        """Bind the arguments of the next call to their places in memory, which hold nothing of it yet."""
         if self._binding is None:
             raise RuntimeError("nothing is loaded")
         self._call = self._result = None
+        self._flush = frame["flush"]
         if frame["idleNs"] is None:
-            self._call = self._binding.prepare(self._arguments(frame))
+            self._memory = self._kernel_memory
+            self._call = self._binding.prepare(self._arguments(frame, self._memory, outputs=self._binding.fills))
         else:
-            entries = [entry for entry in [*frame["inputs"], *frame["outputs"]] if "value" not in entry]
-            tensors = [self._bytes_of(_slot(entry)) for entry in entries]
-            self._call = DestinationCall(partial(_idle, frame["idleNs"], tensors))
+            self._memory = self._device or self._arena
+            self._arguments(frame, self._memory, outputs=True)
+            self._call = DestinationCall(partial(self._memory.touch, frame["idleNs"]))
         return self.flush_logs(frame)
 
     def ask(self, frame: Frame) -> Frame:
@@ -111,28 +114,35 @@ class Worker:
         if self._binding is None:
             raise RuntimeError("nothing is loaded")
         self._call = self._result = None
-        return self._binding.answers[frame["what"]](self._arguments(frame), frame)
+        return self._binding.answers[frame["what"]](self._arguments(frame, self._arena, outputs=True), frame)
 
     def go(self, _frame: Frame, clock: Callable[[], int] = time.perf_counter_ns) -> Frame:
         """Call the kernel once between two readings of a clock that was bound before the kernel was loaded."""
         call = self._call
         if call is None:
             raise RuntimeError("nothing is prepared")
-        invoke = call.invoke
+        invoke, settle = call.invoke, self._memory.settle
         gc.disable()
+        began = clock()
+        self._memory.load(flush=self._flush)
         started = clock()
         self._result = invoke()
+        settle()
         ended = clock()
         gc.enable()
-        return {"ns": ended - started}
+        return {"ns": ended - started, "stagedNs": started - began}
 
     def collect(self, _frame: Frame) -> Frame:
-        """Say where what the kernel returned lies."""
+        """Say where what the kernel returned lies, or copies of what it filled on a GPU."""
         call, result = self._call, self._result
-        if call is None or call.collect is None:
+        if call is None:
             raise RuntimeError("there is nothing to collect")
         self._result = None
-        return {"outputs": call.collect(result)}
+        return {"outputs": self._memory.hand_over() if call.collect is None else call.collect(result)}
+
+    def damage(self, _frame: Frame) -> Frame:
+        """Say what the call did to tensors that only this process can reach."""
+        return self._memory.damage()
 
     def flush_logs(self, _frame: Frame) -> Frame:
         """Write out what C code printed, before the driver reads it or kills this process."""
@@ -149,12 +159,29 @@ def _error_of(error: BaseException) -> Frame:
     }
 
 
+def _enter(start: Frame) -> tuple[list[str], Memory | None]:
+    """Confine this process; return the measures that hold, and memory of the GPU if it has one."""
+    compiled = [start["compiled"]] if start["compiled"] else []
+    if compiled:
+        from ksearch_referee.worker.compilers import ask_versions
+
+        ask_versions(int(start["capability"]))
+    files = Files(readable=compiled, writable=compiled if start["builds"] else [], gpu=start["capability"] is not None)
+    measures = sandbox.enter(children=start["builds"], files=files)
+    arrays_of(start["framework"])  # torch takes a second to import: while the driver and others do something else
+    if start["capability"] is None:
+        return measures, None
+    from ksearch_referee.worker.cuda_memory import CudaMemory
+
+    return measures, CudaMemory()
+
+
 def main() -> None:
     """Answer frames until the driver goes away."""
     channel = socket.socket(fileno=int(sys.argv[1]))
-    measures = sandbox.enter()
-    arrays_of(sys.argv[3])  # torch takes a second to import: while the driver and other workers do something else
-    worker = Worker(int(sys.argv[2]))
+    start: Frame = json.loads(sys.argv[3])
+    measures, device = _enter(start)
+    worker = Worker(int(sys.argv[2]), device, start["framework"])
     reader = FrameReader(channel)
     operations: dict[str, Callable[[Frame], Frame]] = {
         "hello": lambda _frame: {"isolation": measures},
@@ -163,6 +190,7 @@ def main() -> None:
         "prepare": worker.prepare,
         "go": worker.go,
         "collect": worker.collect,
+        "damage": worker.damage,
         "ask": worker.ask,
         "flush-logs": worker.flush_logs,
     }

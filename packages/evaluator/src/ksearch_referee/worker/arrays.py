@@ -13,10 +13,10 @@ Span = tuple[int, int]
 
 
 class Arrays(Protocol):
-    """A framework; implemented by the modules `numpy_arrays` and `torch_arrays`."""
+    """A framework on its device; implemented by the modules `numpy_arrays`, `torch_arrays` and `cuda_arrays`."""
 
     def wrap(self, array: np.ndarray) -> Any:
-        """Return a tensor over the memory of `array`."""
+        """Return a tensor over the memory of `array`, or a copy where tensors are elsewhere."""
         ...
 
     def is_tensor(self, value: Any) -> bool:
@@ -24,11 +24,19 @@ class Arrays(Protocol):
         ...
 
     def fault(self, value: Any) -> Frame | None:
-        """Return `{fault, detail}` for what is not exactly a tensor on the CPU with dense memory of its own."""
+        """Return `{fault, detail}` for what is not exactly a tensor on the device with dense memory of its own."""
+        ...
+
+    def host(self, tensor: Any) -> Any:
+        """Return a tensor without a fault as one in this process's memory: the same one if it lies there."""
+        ...
+
+    def refresh(self, host: Any, tensor: Any) -> None:
+        """Bring the values of a tensor into what `host` made of it."""
         ...
 
     def facts(self, tensor: Any) -> Frame:
-        """Return `{dtype, shape, order, address}` of a tensor without a fault."""
+        """Return `{dtype, shape, order, address}` of a tensor without a fault that `host` returned."""
         ...
 
     def dense(self, tensor: Any) -> Any:
@@ -48,10 +56,12 @@ class Arrays(Protocol):
         ...
 
 
+_MODULES = {"numpy": "numpy_arrays", "torch": "torch_arrays", "triton": "torch_arrays", "cuda": "cuda_arrays"}
+
+
 def arrays_of(framework: str) -> Arrays:
     """Return a `runner.Framework`'s tensors; only where they are torch's is torch imported."""
-    name = "numpy_arrays" if framework == "numpy" else "torch_arrays"
-    return cast("Arrays", importlib.import_module(f"ksearch_referee.worker.{name}"))
+    return cast("Arrays", importlib.import_module(f"ksearch_referee.worker.{_MODULES[framework]}"))
 
 
 def overlaps(span: Span, others: Iterable[Span]) -> bool:

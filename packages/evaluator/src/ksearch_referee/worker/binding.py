@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-
 from ksearch_referee.frames import Frame
 from ksearch_referee.trees import Structure
 
@@ -16,15 +14,15 @@ Collect = Callable[[Any], list[Frame]]
 class Arguments:
     """What one call is bound to: leaves and structures of a `Layout`, as arrays over the arena and plain values.
 
-    `buffers` are the outputs in the arena, for kernels that fill their destinations. `changeable` are the indices of
-    inputs that a kernel may write to and return.
+    On a GPU the tensors of a call are torch's, in its memory. `buffers` are the outputs, for kernels that fill them.
+    `changeable` are the indices of inputs that a kernel may write to and return.
     """
 
     inputs: Sequence[Any]
     arguments: Structure
     outputs: Sequence[str]
     results: Structure | None
-    buffers: Sequence[np.ndarray]
+    buffers: Sequence[Any]
     axes: Sequence[int]
     changeable: Sequence[int]
 
@@ -58,9 +56,17 @@ Answer = Callable[[Arguments, Frame], Frame]
 
 
 class Binding(Protocol):
-    """A loaded kernel, or a problem's code. `answers` are to questions that only some can be asked, by name."""
+    """A loaded kernel, or a problem's code. `answers` are to questions that only some can be asked, by name.
+
+    `fills` says that it is called with its outputs' buffers, and fills them.
+    """
 
     answers: Mapping[str, Answer]
+
+    @property
+    def fills(self) -> bool:
+        """See above."""
+        ...
 
     def prepare(self, call: Arguments) -> PreparedCall:
         """Bind one call."""

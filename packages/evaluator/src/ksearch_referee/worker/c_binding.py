@@ -31,8 +31,14 @@ def _c_scalar(value: float, name: str) -> Any:
     return ctypes.c_uint8(bits) if dtype.itemsize == 1 else ctypes.c_uint16(bits)
 
 
+def _pointer(tensor: Any) -> ctypes.c_void_p:
+    """Return where an array lies in memory, or a torch tensor in that of its device."""
+    return ctypes.c_void_p(tensor.ctypes.data if isinstance(tensor, np.ndarray) else tensor.data_ptr())
+
+
 class _CKernel:
     answers: Mapping[str, Answer] = {}
+    fills = True
 
     def __init__(self, function: Callable[..., Any], scalar_dtypes: Sequence[str]) -> None:
         self._function = function
@@ -42,10 +48,9 @@ class _CKernel:
         """Turn every argument into the C value that the prototype names."""
         scalar_dtypes = iter(self._scalar_dtypes)
         values = [
-            ctypes.c_void_p(a.ctypes.data) if isinstance(a, np.ndarray) else _c_scalar(a, next(scalar_dtypes))
-            for a in call.inputs
+            _c_scalar(a, next(scalar_dtypes)) if isinstance(a, bool | int | float) else _pointer(a) for a in call.inputs
         ]
-        values += [ctypes.c_void_p(buffer.ctypes.data) for buffer in call.buffers]
+        values += map(_pointer, call.buffers)
         values += [ctypes.c_int64(axis) for axis in call.axes]
         return DestinationCall(partial(self._function, *values))
 

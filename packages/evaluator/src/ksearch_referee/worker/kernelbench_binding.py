@@ -1,6 +1,7 @@
 """Binding `kernelbench`: a module class, `Model` of a KernelBench problem or `ModelNew` of a kernel, constructed once.
 
-Both are constructed under the same seed, in training mode and without gradients, and cast to the problem's precision.
+Both are constructed under the same seed, in training mode and without gradients, and brought to the problem's precision
+and the judgement's device.
 """
 
 import sys
@@ -11,7 +12,7 @@ from typing import Any, cast
 
 from ksearch_referee import trees
 from ksearch_referee.frames import Frame
-from ksearch_referee.worker import torch_arrays
+from ksearch_referee.worker.arrays import arrays_of
 from ksearch_referee.worker.binding import Arguments
 from ksearch_referee.worker.problem_code import ProblemCode
 from ksearch_referee.worker.python_binding import PythonKernel, import_file, load_module
@@ -20,12 +21,16 @@ from ksearch_referee.worker.torch_arrays import torch
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
+def _device(frame: Frame) -> str:
+    return "cuda" if frame["framework"] == "cuda" else "cpu"
+
+
 def _construct(model: Any, arguments: Sequence[Any], frame: Frame) -> Any:
     torch.manual_seed(frame["seed"])
     module = model(*arguments)
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"{model.__name__} is no torch.nn.Module")
-    return module.to(_DTYPES[frame["precision"]])
+    return module.to(_device(frame), _DTYPES[frame["precision"]])
 
 
 def _init_inputs(problem: ModuleType, frame: Frame) -> Sequence[Any]:
@@ -33,12 +38,12 @@ def _init_inputs(problem: ModuleType, frame: Frame) -> Sequence[Any]:
     return problem.get_init_inputs()
 
 
-def _cast(value: Any, dtype: Any) -> Any:
-    """Return inputs with all floating-point tensors in the problem's precision; integers and truth values stay."""
+def _cast(value: Any, device: str, dtype: Any) -> Any:
+    """Return inputs on the device, with all floating-point tensors in the problem's precision; others keep theirs."""
     if isinstance(value, torch.Tensor):
-        return value.to(dtype) if value.is_floating_point() else value
+        return value.to(device, dtype) if value.is_floating_point() else value.to(device)
     if type(value) in (list, tuple):
-        return type(value)(_cast(part, dtype) for part in cast("Sequence[Any]", value))
+        return type(value)(_cast(part, device, dtype) for part in cast("Sequence[Any]", value))
     return value
 
 
@@ -50,9 +55,9 @@ class _Problem(ProblemCode):
             made = problem.get_inputs()
             if type(made) not in (list, tuple):
                 raise TypeError(f"get_inputs returned a {type(made).__name__}, not the list of a call's arguments")
-            return _cast(made, _DTYPES[frame["precision"]])
+            return _cast(made, _device(frame), _DTYPES[frame["precision"]])
 
-        super().__init__(make, list, self._model, torch_arrays)
+        super().__init__(make, list, self._model, arrays_of(frame["framework"]))
         self.answers = {**self.answers, "weights": self._weights}
 
     def _weights(self, _call: Arguments, _frame: Frame) -> Frame:
@@ -61,8 +66,8 @@ class _Problem(ProblemCode):
 
 
 class _Kernel(PythonKernel):
-    def __init__(self, model: Any) -> None:
-        super().__init__(model, torch_arrays, destination_passing=False)
+    def __init__(self, model: Any, framework: str) -> None:
+        super().__init__(model, arrays_of(framework), destination_passing=False)
         self._model = model
         self.answers = {"adopt": self._adopt}
 
@@ -91,4 +96,4 @@ def load(frame: Frame) -> PythonKernel:
     arguments = _init_inputs(import_file(Path(frame["problem"]), "problem"), frame)
     del sys.modules["problem"]
     model = getattr(load_module(root, frame["file"], "ksearch_kernel"), frame["symbol"])
-    return _Kernel(_construct(model, arguments, frame))
+    return _Kernel(_construct(model, arguments, frame), frame["framework"])

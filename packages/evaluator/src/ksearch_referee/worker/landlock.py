@@ -6,10 +6,12 @@ worker has the driver's uid. Numbers: `linux/landlock.h`; system calls have the 
 
 import ctypes
 import os
+import re
 import stat
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
@@ -22,13 +24,29 @@ _BIND_TCP, _CONNECT_TCP = 1, 1 << 1  # from version 4
 _IOCTL_DEVICE = 1 << 15  # from version 5
 _SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1, 1 << 1  # from version 6
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
-_FILE_RIGHTS = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
+_FILE_RIGHTS = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEVICE
 _SYSTEM_FOLDERS = ("/usr", "/lib", "/lib64", "/bin", "/opt", "/etc", "/sys")
 # Of /proc what concerns the host or oneself: not how long others have run.
 _FACTS = ("/proc/self", "/proc/sys", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/filesystems")
 # Not /dev/shm: what lies there outlives the worker. No terminal: its hang-up continues a stopped process.
 _DEVICES = ("/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _WRITABLE_DEVICES = ("/dev/null",)
+# What CUDA opens; it asks a device by ioctl. That lets nobody change a card's clocks: whoever does that is root still.
+_GPU_DEVICES = re.compile(r"nvidia(\d+|ctl|-uvm)")
+_GPU_FACTS = ("/proc/driver/nvidia", "/proc/devices", "/proc/modules")
+_OWN_THREADS = "/proc/self/task"  # CUDA does not start without giving its threads names, by writing to `comm`
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a process may reach beside its own folder, the system's and Python's: folders, and the GPU's devices."""
+
+    readable: Sequence[str] = ()
+    writable: Sequence[str] = ()
+    gpu: bool = False
+
+
+NO_MORE = Files()
 
 
 def _rights(version: int) -> int:
@@ -56,12 +74,17 @@ def _allow(libc: ctypes.CDLL, ruleset: int, path: str, rights: int) -> None:
     os.close(descriptor)
 
 
-def confine_files(libc: ctypes.CDLL, folder: Path) -> bool:
+def _gpu_devices() -> list[str]:
+    return [f"/dev/{name}" for name in os.listdir("/dev") if _GPU_DEVICES.fullmatch(name)]  # noqa: PTH208
+
+
+def confine_files(libc: ctypes.CDLL, folder: Path, files: Files) -> bool:
     """Restrict this process and all that it starts; False where the kernel has no Landlock. Needs `no_new_privs`.
 
     Args:
         libc: the C library.
         folder: the worker's own folder: readable, and writable below `work`.
+        files: what it may reach beyond that.
     """
     version = libc.syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)
     if version < 1:
@@ -75,9 +98,12 @@ def confine_files(libc: ctypes.CDLL, folder: Path) -> bool:
     ruleset = libc.syscall(_CREATE_RULESET, attributes, len(attributes), 0)
     if ruleset < 0:
         return False
-    for path in (*_readable(), str(folder)):
+    gpu_facts, gpu_devices = (_GPU_FACTS, _gpu_devices()) if files.gpu else ((), [])
+    for path in (*_readable(), *gpu_facts, *files.readable, str(folder)):
         _allow(libc, ruleset, path, _READ)
-    for path in (*_WRITABLE_DEVICES, str(folder / "work")):
+    if files.gpu:
+        _allow(libc, ruleset, _OWN_THREADS, _READ_FILE | _READ_DIR | every & (_WRITE_FILE | _TRUNCATE))
+    for path in (*_WRITABLE_DEVICES, *gpu_devices, *files.writable, str(folder / "work")):
         _allow(libc, ruleset, path, every)
     restricted = libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0
     os.close(ruleset)

@@ -35,7 +35,7 @@ class ProblemCode(PythonKernel):
         self._make = make
         self._positional = positional
         self._made: Any = None
-        self._told: list[Any] = []
+        self._told: list[tuple[Any, Any]] = []
 
     def prepare(self, call: Arguments) -> PreparedCall:
         """Bind one call; the driver holds its inputs by now."""
@@ -55,8 +55,9 @@ class ProblemCode(PythonKernel):
 
     def _leaf(self, value: Any, path: str) -> Frame:
         if self.arrays.is_tensor(value):
-            self._told.append(self.arrays.dense(value))
-            return self.arrays.facts(self._told[-1])
+            told = self.arrays.host(self.arrays.dense(value))
+            self._told.append((value, told))
+            return self.arrays.facts(told)
         plain: Any = cast("Any", value).item() if isinstance(value, np.generic) else value
         if not isinstance(plain, _PLAIN):
             raise TypeError(f"{path} is a {type(plain).__name__}: neither a tensor nor a number, a text or None")
@@ -77,5 +78,8 @@ class ProblemCode(PythonKernel):
         return {"made": self.tree(self._made, frame["path"])}
 
     def _run(self, _call: Arguments, frame: Frame) -> Frame:
-        """Compute the reference on what was made last, right where it lies."""
-        return {"result": self.tree(self.function(*self._positional(self._made)), frame["path"])}
+        """Compute the reference on what was made last, right where it lies; what it writes there can be seen."""
+        result = self.function(*self._positional(self._made))
+        for tensor, told in self._told:
+            self.arrays.refresh(told, tensor)
+        return {"result": self.tree(result, frame["path"])}

@@ -41,14 +41,15 @@ def by_name(result: Any, names: Sequence[str]) -> list[Any]:
 class _PythonCall:
     def __init__(self, kernel: "PythonKernel", call: Arguments, inputs: Sequence[Any]) -> None:
         arguments: list[Any] = trees.build(call.arguments, inputs)
-        self.invoke: Callable[[], Any] = partial(kernel.function, *arguments)
+        self.invoke: Callable[[], Any] = kernel.bound(arguments)
         self._kernel = kernel
         self._call = call
+        self._copies: list[Any] = []
         arrays = kernel.arrays
         self._inputs = {index: arrays.span(value) for index, value in enumerate(inputs) if arrays.is_tensor(value)}
 
-    def _facts(self, value: Any) -> Frame:
-        """Say what an output is and where it lies, or which changeable `input` it is."""
+    def _standing(self, value: Any) -> Frame:
+        """Return why an output cannot be taken, or which changeable `input` it is, or nothing."""
         arrays, call = self._kernel.arrays, self._call
         fault = arrays.fault(value)
         if fault is not None:
@@ -56,12 +57,21 @@ class _PythonCall:
         span = arrays.span(value)
         within = next((index for index in call.changeable if span == self._inputs.get(index)), None)
         if within is not None:
-            return {**arrays.facts(value), "input": within}
+            return {"input": within}
         if overlaps(span, self._inputs.values()):
             return {"fault": "alias", "detail": "shares memory with an input"}
         if overlaps(span, map(arrays.span, self._kernel.earlier)):
             return {"fault": "alias", "detail": "shares memory with a result of the call before"}
-        return arrays.facts(value)
+        return {}
+
+    def _declare(self, value: Any, standing: Frame) -> Frame:
+        """Say what an output is and where it lies, or a copy of it where the driver cannot reach it."""
+        if "fault" in standing:
+            return standing
+        arrays = self._kernel.arrays
+        host = arrays.host(value)
+        self._copies.append(host)
+        return {**arrays.facts(host), **(standing if host is value else {})}
 
     def collect(self, result: Any) -> list[Frame]:
         """Declare what each output is and where it lies."""
@@ -72,9 +82,9 @@ class _PythonCall:
             values = trees.flatten(result, call.results, "what the kernel returned")
         taken = [span for index, span in self._inputs.items() if index not in call.changeable]
         values = [kernel.handed_over(value, taken) for value in values]
-        declared = [self._facts(value) for value in values]
-        kernel.earlier = [v for v, facts in zip(values, declared, strict=True) if not facts.keys() & {"fault", "input"}]
-        return declared
+        standings = [self._standing(value) for value in values]
+        kernel.earlier = [value for value, standing in zip(values, standings, strict=True) if not standing]
+        return [self._declare(value, standing) for value, standing in zip(values, standings, strict=True)]
 
 
 class PythonKernel:
@@ -86,7 +96,7 @@ class PythonKernel:
         self.function = function
         self.arrays = arrays
         self.earlier: list[Any] = []
-        self._destination_passing = destination_passing
+        self.fills = destination_passing
 
     def wrapped(self, value: Any) -> Any:
         """Return a tensor over the memory of an array; a plain value as it is."""
@@ -97,13 +107,17 @@ class PythonKernel:
         del taken
         return value
 
+    def bound(self, arguments: Sequence[Any]) -> Callable[[], Any]:
+        """Return the bare call on these arguments."""
+        return partial(self.function, *arguments)
+
     def prepare(self, call: Arguments) -> PreparedCall:
         """Bind one call; a Python kernel reads the axes from shapes."""
         inputs = [self.wrapped(value) for value in call.inputs]
-        if not self._destination_passing:
+        if not self.fills:
             return _PythonCall(self, call, inputs)
         arguments: list[Any] = trees.build(call.arguments, inputs)
-        return DestinationCall(partial(self.function, *arguments, *map(self.wrapped, call.buffers)))
+        return DestinationCall(self.bound([*arguments, *map(self.wrapped, call.buffers)]))
 
 
 def load_module(root: Path, file: str, name: str) -> ModuleType:

@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from ksearch_referee.worker.landlock import confine_files
+from ksearch_referee.worker.landlock import NO_MORE, Files, confine_files
 from ksearch_referee.worker.seccomp import forbid_system_calls
 
 _PR_SET_PDEATHSIG = 1
@@ -31,18 +31,19 @@ def _drop_capabilities(libc: ctypes.CDLL) -> bool:
     return libc.capset(header, none) == 0
 
 
-def enter(*, children: bool = False) -> list[str]:
+def enter(*, children: bool = False, files: Files = NO_MORE) -> list[str]:
     """Apply all measures to this process, in its folder `work`; return the names of those that this host gave.
 
-    `children` says whether it may start other processes, as a compiler has to.
+    `children` says whether it may start other processes, as a compiler has to; `files` what it may reach beside what
+    every worker may.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     applied = {
         "dies-with-driver": libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0,
         "no-new-privs": libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0,
         "no-capabilities": _drop_capabilities(libc),
-        "landlock": confine_files(libc, Path.cwd().parent),
-        "seccomp": forbid_system_calls(libc, os.getpid(), children=children),
+        "landlock": confine_files(libc, Path.cwd().parent, files),
+        "seccomp": forbid_system_calls(libc, os.getpid(), children=children, gpu=files.gpu),
     }
     return [name for name, holds in applied.items() if holds]
 

@@ -29,16 +29,26 @@ def is_tensor(value: Any) -> bool:
     return isinstance(value, torch.Tensor)
 
 
-def fault(value: Any) -> Frame | None:
-    """Refuse what is not exactly a tensor on the CPU whose elements lie densely in memory."""
+def fault(value: Any, device: str = "cpu") -> Frame | None:
+    """Refuse what is not exactly a tensor on `device` whose elements lie densely in memory."""
     if type(value) is not torch.Tensor:
         kind = "subclass" if isinstance(value, torch.Tensor) else "type"
         return {"fault": kind, "detail": f"is a {type(value).__name__}, not a torch.Tensor"}
-    if value.device.type != "cpu" or value.layout != torch.strided:
+    if value.device.type != device or value.layout != torch.strided:
         return {"fault": "layout", "detail": f"is a {value.layout} tensor on {value.device}"}
     if not value.is_contiguous() and memory_order(value.shape, value.stride()) is None:
         return {"fault": "layout", "detail": f"has the strides {value.stride()} and does not lie densely in memory"}
     return None
+
+
+def host(tensor: Any) -> Any:
+    """Return the tensor itself."""
+    return tensor
+
+
+def refresh(host: Any, tensor: Any) -> None:
+    """Do nothing: they are the same."""
+    del host, tensor
 
 
 def facts(tensor: Any) -> Frame:
@@ -48,12 +58,12 @@ def facts(tensor: Any) -> Frame:
     return {"dtype": name, "shape": list(tensor.shape), "order": order, "address": tensor.data_ptr()}
 
 
-def dense(tensor: Any) -> Any:
+def dense(tensor: Any, device: str = "cpu") -> Any:
     """Return the tensor itself, or one in row-major order; never a class derived from `torch.Tensor`."""
     plain = tensor.detach().as_subclass(torch.Tensor)
-    if plain.layout != torch.strided or plain.device.type != "cpu":
-        plain = plain.to_dense().cpu()
-    return plain if fault(plain) is None else plain.contiguous()
+    if plain.layout != torch.strided or plain.device.type != device:
+        plain = plain.to_dense().to(device)
+    return plain if fault(plain, device) is None else plain.contiguous()
 
 
 def copy(tensor: Any) -> Any:

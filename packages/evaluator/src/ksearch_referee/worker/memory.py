@@ -1,0 +1,91 @@
+"""Where the tensors of a call lie: in the arena itself, or in memory of a GPU (`cuda_memory.py`)."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from ksearch_referee.frames import Frame
+from ksearch_referee.layout import Slot
+
+
+class Memory(Protocol):
+    """Tensors of one call at a time, bound while the arena holds nothing of it yet."""
+
+    def map(self, arena: np.ndarray) -> None:
+        """Take the arena, which has its size by now."""
+        ...
+
+    def bind(self, inputs: Sequence[Slot], outputs: Sequence[Slot]) -> tuple[list[Any], list[Any]]:
+        """Return tensors for the next call."""
+        ...
+
+    def load(self, *, flush: bool) -> None:
+        """Bring what the driver wrote into the tensors, with cold caches if `flush`; right before the call."""
+        ...
+
+    def settle(self) -> None:
+        """Wait for all that the call began; within the timed region.
+
+        Raises:
+            RuntimeError: it failed.
+        """
+        ...
+
+    def touch(self, duration_ns: int) -> None:
+        """In place of a kernel: read and write all bytes of all tensors, again and again until the time is over."""
+        ...
+
+    def hand_over(self) -> list[Frame]:
+        """Declare the outputs that were bound, as `PreparedCall.collect` does."""
+        ...
+
+    def damage(self) -> Frame:
+        """Return `{changed, overrun}`: numbers of inputs with other bytes than the arena's, and of an overrun tensor.
+
+        Both are lists; the second, of at most one, counts inputs and outputs through.
+        """
+        ...
+
+
+class ArenaMemory:
+    """Tensors right in the arena: nothing has to be copied around a call."""
+
+    def __init__(self) -> None:
+        self._arena = np.empty(0, dtype=np.uint8)
+        self._bound: list[np.ndarray] = []
+
+    def map(self, arena: np.ndarray) -> None:
+        """See `Memory`."""
+        self._arena = arena
+
+    def bind(self, inputs: Sequence[Slot], outputs: Sequence[Slot]) -> tuple[list[Any], list[Any]]:
+        """See `Memory`."""
+        self._bound = [self._arena[slot.offset : slot.offset + slot.nbytes] for slot in (*inputs, *outputs)]
+        tensors = [slot.over(raw) for slot, raw in zip((*inputs, *outputs), self._bound, strict=True)]
+        return tensors[: len(inputs)], tensors[len(inputs) :]
+
+    def load(self, *, flush: bool) -> None:
+        """Do nothing: the driver has written into the tensors, and driven them out of the caches."""
+        del flush
+
+    def settle(self) -> None:
+        """Do nothing: a call that has returned is over."""
+
+    def touch(self, duration_ns: int) -> None:
+        """See `Memory`."""
+        give_up_at = time.perf_counter_ns() + duration_ns
+        while True:
+            for raw in self._bound:
+                np.invert(raw, out=raw)
+            if time.perf_counter_ns() >= give_up_at:
+                return
+
+    def hand_over(self) -> list[Frame]:
+        """Refuse: the driver finds the outputs where they are."""
+        raise RuntimeError("there is nothing to collect")
+
+    def damage(self) -> Frame:
+        """Say nothing: the driver looks at the arena itself."""
+        return {"changed": [], "overrun": []}

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Runs the referee's GPU tests on a machine with a GPU, Python 3.11 or later with torch and triton, nvcc and g++; with
+# neither a network nor uv. Prints a table of what ran. Ends with pytest's status.
+#
+#   [PYTHON=…] scripts/gpu-tests.sh [--wheels FOLDER] [pytest's own arguments]
+#
+# PYTHON is the one that has torch (python3). --wheels: where the wheels lie of what it lacks of jsonschema,
+# jsonschema-specifications, referencing, rpds-py, attrs, ml_dtypes, numpy and pytest.
+set -euo pipefail
+
+wheels=
+if [ "${1:-}" = --wheels ]; then
+  wheels=$(realpath "$2")
+  shift 2
+fi
+cd "$(dirname "${BASH_SOURCE[0]}")/../packages/evaluator"
+
+python=${PYTHON:-python3}
+environment=$(mktemp -d)
+trap 'rm -rf "$environment"' EXIT
+"$python" -m venv --system-site-packages --without-pip "$environment"
+site=$("$environment/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+# A virtual environment's packages are none of the system's: their folder, like the referee's own, is named in a .pth.
+{
+  realpath src
+  "$python" -c 'import sys, sysconfig; print(sysconfig.get_path("purelib") if sys.prefix != sys.base_prefix else "")'
+} > "$site/ksearch.pth"
+
+missing=$("$environment/bin/python" - <<'PYTHON'
+import importlib.util
+for module in ("torch", "numpy", "jsonschema", "jsonschema_specifications", "referencing", "rpds", "attrs", "ml_dtypes", "pytest"):
+    if importlib.util.find_spec(module) is None:
+        print(module)
+PYTHON
+)
+if [ -n "$missing" ] && [ -n "$wheels" ]; then
+  "$python" -m pip install --quiet --no-index --no-deps --no-compile --target "$site" "$wheels"/*.whl
+elif [ -n "$missing" ]; then
+  echo "gpu-tests: $python lacks" $missing "- name a folder of wheels with --wheels" >&2
+  exit 3
+fi
+
+"$environment/bin/python" -m ksearch_referee doctor | "$environment/bin/python" -c '
+import json, sys
+doctor = json.load(sys.stdin)
+told = ("gpu", "driver", "cuda", "torch", "torchCuda", "triton", "nvcc", "cpu", "isolation", "warnings", "reasons", "judgesOnGpu")
+print("\n".join(f"{key}: {doctor.get(key)}" for key in told))'
+
+# Times are taken when nothing else runs; all else as many at once as pytest-xdist can do, where it is there.
+spread=()
+"$environment/bin/python" -c 'import xdist' 2>/dev/null && spread=(-n 6)
+status=0
+"$environment/bin/python" -m pytest -m gpu "${spread[@]}" --junitxml "$environment/gpu.xml" "$@" || status=$?
+"$environment/bin/python" -m pytest -m gpu_timed --junitxml "$environment/times.xml" "$@" || status=$?
+
+"$environment/bin/python" - "$environment"/*.xml <<'PYTHON'
+import sys
+from xml.etree import ElementTree
+
+for path in sys.argv[1:]:
+    for case in ElementTree.parse(path).iter("testcase"):
+        outcomes = [child.tag for child in case if child.tag in ("failure", "error", "skipped")]
+        print(f"{outcomes[0] if outcomes else 'passed':8} {float(case.get('time', 0)):6.1f} s  {case.get('name')}")
+        for told in case.iter("property"):
+            print(f"{'':19}{told.get('value')}")
+PYTHON
+exit "$status"
