@@ -7,7 +7,7 @@ import { fileBlobs, openFolder } from "@ksearch/adapters/files";
 import { labelledLlm } from "@ksearch/adapters/labelled";
 import { localEngine } from "@ksearch/adapters/localengine";
 import { noTracker } from "@ksearch/adapters/none";
-import { apiOf, createOpenAiLlm, type Endpoint, endpointOf, parsePrice, priceOf } from "@ksearch/adapters/openai";
+import { apiOf, createOpenAiLlm, keyFor, parsePrice, priceOf } from "@ksearch/adapters/openai";
 import {
   formatTranscript,
   parseTranscript,
@@ -21,15 +21,18 @@ import { wandbTracker } from "@ksearch/adapters/wandb";
 import { AppError } from "@ksearch/domain";
 import type { Blobs, Engine, Events, Llm, Money, Referee, Runs, Tracker } from "@ksearch/ports";
 import {
+  agentLabel,
   createLog,
   createSteps,
   type Log,
+  type ModelChoice,
+  type ModelSettings,
+  recordedLabel,
   type StepName,
   stateMachine,
   taskStates,
   waitStates,
 } from "@ksearch/workflow";
-import { agentLabel, type ModelChoice, type ModelSettings, recordedLabel } from "./model.ts";
 import { readText } from "./text.ts";
 import type { TrackingChoice, WandbDefaults } from "./tracking.ts";
 
@@ -123,38 +126,13 @@ function makersOf(choice: ModelChoice, when: "now" | "when asked"): Makers {
     case "agent":
       return ({ blobs }) => [[agentLabel, () => agentLlm(blobs)]];
     case "openai": {
-      const make = (settings: ModelSettings) => createOpenAiLlm({ ...settings, ...keyFor(settings, choice.models) });
+      const make = (settings: ModelSettings) =>
+        createOpenAiLlm({ ...settings, ...keyFor(process.env, settings, choice.models) });
       if (when === "when asked") return () => choice.models.map((one) => [one.modelName, () => make(one)]);
       const made = choice.models.map((one) => ({ label: one.modelName, llm: make(one) }));
       return () => made.map(({ label, llm }) => [label, () => llm]);
     }
   }
-}
-
-const vendorKeys: Record<Endpoint["vendor"], [string, ...string[]]> = {
-  openai: ["OPENAI_API_KEY", "LLM_API_KEY"],
-  gemini: ["GEMINI_API_KEY", "LLM_API_KEY"],
-  other: ["LLM_API_KEY", "OPENAI_API_KEY"],
-};
-
-/**
- * The key of a model's endpoint: from the environment, never from an argument. In a run with endpoints of several vendors
- * each gets its own key only, so that none is shown to another.
- */
-function keyFor(model: ModelSettings, all: readonly ModelSettings[]): { apiKey: string; keyName: string } {
-  const vendorOf = ({ modelName, baseUrl }: ModelSettings) => endpointOf(modelName, baseUrl).vendor;
-  const names = vendorKeys[vendorOf(model)];
-  const isMixed = all.some((other) => vendorOf(other) !== vendorOf(model));
-  const usable = isMixed ? names.slice(0, 1) : names;
-  for (const keyName of usable) {
-    const apiKey = process.env[keyName];
-    if (apiKey) return { apiKey, keyName };
-  }
-  throw new AppError(
-    "caller",
-    "llm.key",
-    `no key for ${model.modelName}: set ${usable.join(" or ")} in the environment (any text for a local endpoint), or choose --llm replay or --llm agent`,
-  );
 }
 
 /** Python of the referee: the given one, KSEARCH_REFEREE_PYTHON, or the one that `scripts/quickstart.sh` made. */

@@ -1,7 +1,7 @@
 import { AppError, ModelLabels } from "@ksearch/domain";
+import type { ModelChoice, ModelSettings } from "@ksearch/workflow";
 import { z } from "zod";
 import { apiOf, parsePrice, priceOf } from "./local.ts";
-import type { ModelChoice, ModelSettings } from "./model.ts";
 
 const texts = z.array(z.string()).optional();
 

@@ -1,8 +1,18 @@
-export type { Deps, Ports } from "./deps.ts";
+export type { Deps, LlmDeps, Ports, RefereeDeps } from "./deps.ts";
 export { createLog, type Log } from "./log.ts";
-export { type MachineSettings, type StepName, stateMachine, taskStates, waitStates } from "./machine.ts";
+export { type MachineSettings, type StepName, stateMachine, stepPorts, taskStates, waitStates } from "./machine.ts";
+export {
+  agentLabel,
+  choicesOf,
+  keepChoice,
+  labelsOf,
+  liveLabel,
+  ModelChoice,
+  ModelSettings,
+  recordedLabel,
+} from "./models.ts";
 export { loadReport, loadVerdict } from "./result.ts";
-export { createRun, endCanceled, type RunDeps, requestCancel, requestPause } from "./runs.ts";
+export { createRun, endCanceled, requestCancel, requestPause } from "./runs.ts";
 export { createSteps } from "./steps/index.ts";
 export { Answer, StoredPrompt } from "./steps/llm.ts";
 export type { Step } from "./steps/step.ts";

@@ -21,6 +21,26 @@ export type StepName =
   | "refine"
   | "laneFailed";
 
+/** The ports that a step asks, beside the stores: what its function has to be given, and nothing more. */
+export const stepPorts: Readonly<Record<StepName, readonly ("llm" | "referee")[]>> = {
+  prepare: [],
+  seed: ["referee"],
+  init: ["llm"],
+  openRound: [],
+  closeRound: [],
+  confirm: ["referee"],
+  report: ["llm", "referee"],
+  runFailed: [],
+  claim: [],
+  propose: ["llm"],
+  draft: ["llm"],
+  vet: [],
+  evaluate: ["referee"],
+  judge: [],
+  refine: ["llm"],
+  laneFailed: [],
+};
+
 export type MachineSettings = {
   /** The resource of a step, e.g. the ARN of its Lambda function. */
   resource: (step: StepName) => string;

@@ -13,13 +13,10 @@ import {
   summarise,
 } from "@ksearch/domain";
 import { bookAllLost } from "./ask.ts";
-import type { Deps } from "./deps.ts";
+import type { Deps, LlmDeps } from "./deps.ts";
 import { writeResult } from "./result.ts";
 import { endCalls } from "./steps/llm.ts";
 import { keys, putJson, saveKernel } from "./store.ts";
-
-/** What a door may do with a run besides executing it: begin it, pause it, cancel it. */
-export type RunDeps = Pick<Deps, "events" | "runs" | "money" | "blobs" | "log" | "now" | "iso">;
 
 export type NewRun = {
   runId: string;
@@ -32,7 +29,7 @@ export type NewRun = {
 };
 
 /** Records a new run; nothing of it is at work yet. AppError `retry` `run.exists`: the id is taken. */
-export async function createRun(deps: RunDeps, { runId, problem, options, seed, world }: NewRun): Promise<void> {
+export async function createRun(deps: Deps, { runId, problem, options, seed, world }: NewRun): Promise<void> {
   await putJson(deps.blobs, keys.problem(runId), problem);
   const event: RunEvent = {
     type: "run.created",
@@ -50,7 +47,7 @@ export async function createRun(deps: RunDeps, { runId, problem, options, seed, 
 
 /** The event that plants another run's world model; the kernels of its solved nodes become this run's. */
 async function importOf(
-  deps: RunDeps,
+  deps: Deps,
   runId: string,
   { continuation, from }: NonNullable<NewRun["world"]>,
 ): Promise<RunEvent> {
@@ -79,13 +76,13 @@ async function importOf(
 const isOpen = ({ status }: RunState): boolean => status === "running" || status === "paused";
 
 /** Asks a run to pause: calls in flight end and are recorded, nothing new begins. A run that is not running stays as it is. */
-export async function requestPause(deps: RunDeps, runId: string, message: string): Promise<void> {
+export async function requestPause(deps: Deps, runId: string, message: string): Promise<void> {
   const event: RunEvent = { type: "run.paused", who: "caller", code: "run.interrupted", message };
   await deps.log.commit(runId, (state) => ({ events: state.status === "running" ? [event] : [], result: null }));
 }
 
 /** Asks a run to end. AppError `caller` `run.finished`: it has ended already. */
-export async function requestCancel(deps: RunDeps, runId: string): Promise<void> {
+export async function requestCancel(deps: Deps, runId: string): Promise<void> {
   await deps.log.commit(runId, (state) => {
     if (!isOpen(state)) throw new AppError("caller", "run.finished", `${runId} has ended already (${state.status})`);
     return { events: state.cancelRequested ? [] : [{ type: "cancel.requested" }], result: null };
@@ -96,7 +93,7 @@ export async function requestCancel(deps: RunDeps, runId: string): Promise<void>
  * Ends a run that was asked to end and that no execution is at work on: books, result, last event. `llm` null: replies on
  * their way cannot be canceled at the provider.
  */
-export async function endCanceled(deps: RunDeps, llm: Deps["llm"] | null, runId: string): Promise<void> {
+export async function endCanceled(deps: Deps, llm: LlmDeps["llm"] | null, runId: string): Promise<void> {
   const state = await deps.log.state(runId);
   if (!isOpen(state)) return;
   await endCalls(deps, llm, runId);

@@ -10,7 +10,8 @@ import { responsesDialect } from "./responses.ts";
 import { chosenSettings, type OpenAiSettings } from "./settings.ts";
 import { type CallUnderway, currentCall } from "./transport.ts";
 
-export { apiOf, type Endpoint, endpointOf } from "./endpoint.ts";
+export { apiOf } from "./endpoint.ts";
+export { keyFor } from "./keys.ts";
 export { parsePrice, priceOf } from "./prices.ts";
 export type { OpenAiSettings } from "./settings.ts";
 

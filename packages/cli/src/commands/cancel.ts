@@ -1,8 +1,7 @@
 import { AppError } from "@ksearch/domain";
 import type { Llm } from "@ksearch/ports";
-import { endCanceled, requestCancel } from "@ksearch/workflow";
+import { choicesOf, endCanceled, requestCancel } from "@ksearch/workflow";
 import { hold, openLlm, openStores, type Stores } from "../local.ts";
-import { choicesOf } from "../model.ts";
 import { note, print, printJson } from "../output.ts";
 import { pickRun } from "./pick.ts";
 import type { ReadCommand } from "./read.ts";

@@ -1,6 +1,6 @@
 import { type CostLine, costLines, costTotal } from "@ksearch/domain";
+import { choicesOf } from "@ksearch/workflow";
 import { openStores } from "../local.ts";
-import { choicesOf } from "../model.ts";
 import { columns, dollars, paint, print, printJson } from "../output.ts";
 import { pickRun } from "./pick.ts";
 import type { ReadCommand } from "./read.ts";

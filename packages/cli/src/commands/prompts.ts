@@ -1,7 +1,6 @@
 import { AppError, type OpenCall } from "@ksearch/domain";
-import { getJson, keys, StoredPrompt } from "@ksearch/workflow";
+import { agentLabel, getJson, keys, StoredPrompt } from "@ksearch/workflow";
 import { deliver, openStores, type Stores, self } from "../local.ts";
-import { agentLabel } from "../model.ts";
 import { columns, duration, print, printJson } from "../output.ts";
 import { readText } from "../text.ts";
 import { pickRun } from "./pick.ts";

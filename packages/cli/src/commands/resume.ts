@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { AppError, type RunEvent, type RunState } from "@ksearch/domain";
+import { choicesOf, keepChoice, labelsOf, liveLabel, type ModelChoice } from "@ksearch/workflow";
 import {
   hold,
   openLlm,
@@ -11,7 +12,6 @@ import {
   transcriptFor,
   wandbDefaults,
 } from "../local.ts";
-import { choicesOf, keepChoice, labelsOf, liveLabel, type ModelChoice } from "../model.ts";
 import { modelChoice, namesModel } from "../model-flags.ts";
 import { parseFlags, ResumeFlags } from "../options.ts";
 import { knownTracking } from "../tracking.ts";

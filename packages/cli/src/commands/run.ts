@@ -13,7 +13,7 @@ import {
   worstCaseUsage,
 } from "@ksearch/domain";
 import type { Llm } from "@ksearch/ports";
-import { createRun, requestPause } from "@ksearch/workflow";
+import { createRun, keepChoice, labelsOf, liveLabel, type ModelChoice, requestPause } from "@ksearch/workflow";
 import { findBaseline } from "../baseline.ts";
 import { chooseProblem } from "../chosen.ts";
 import { beginning } from "../continue.ts";
@@ -30,7 +30,6 @@ import {
   transcriptFor,
   wandbDefaults,
 } from "../local.ts";
-import { keepChoice, labelsOf, liveLabel, type ModelChoice } from "../model.ts";
 import { modelChoice } from "../model-flags.ts";
 import { parseFlags } from "../options.ts";
 import { dollars, note, print, printJson } from "../output.ts";

@@ -1,6 +1,6 @@
 import { duelLine, type LoggedEvent, type RunState } from "@ksearch/domain";
+import { agentLabel } from "@ksearch/workflow";
 import { self } from "../local.ts";
-import { agentLabel } from "../model.ts";
 import { count, paint, times } from "../output.ts";
 
 /** One event as one line for a person; null for events that say nothing new to them. `state` is the state after it. */

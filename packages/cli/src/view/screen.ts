@@ -1,5 +1,5 @@
 import { type Cycle, curve, type OpenCall, type RunState, repliesFrom, standing } from "@ksearch/domain";
-import { agentLabel } from "../model.ts";
+import { agentLabel } from "@ksearch/workflow";
 import { dollars, duration, paint, times } from "../output.ts";
 
 const sparks = "▁▂▃▄▅▆▇█";

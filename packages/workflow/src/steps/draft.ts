@@ -20,14 +20,14 @@ import {
   vetKernel,
 } from "@ksearch/domain";
 import type { LlmAnswer } from "@ksearch/ports";
-import type { Deps } from "../deps.ts";
+import type { Deps, LlmDeps } from "../deps.ts";
 import type { LanePayload } from "../payload.ts";
 import { getJson, keys, loadKernel, loadProblem, saveKernel } from "../store.ts";
 import { Answer, askLlm } from "./llm.ts";
 import { laneStep, type Step, waiting } from "./step.ts";
 
 /** Starts an attempt, or finds the one at work, and asks the model for its kernel. */
-export const draft = (deps: Deps): Step =>
+export const draft = (deps: LlmDeps): Step =>
   laneStep(deps, async (input) => {
     const { runId, cycle } = input;
     const attempt = cycle === undefined ? null : await deps.log.commit(runId, (state) => startAttempt(state, cycle));

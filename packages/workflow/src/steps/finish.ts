@@ -13,7 +13,7 @@ import {
   type Verdict,
 } from "@ksearch/domain";
 import { bookAllLost } from "../ask.ts";
-import type { Deps } from "../deps.ts";
+import type { LlmDeps, RefereeDeps } from "../deps.ts";
 import { writeResult } from "../result.ts";
 import { loadKernel } from "../store.ts";
 import { endCalls } from "./llm.ts";
@@ -24,7 +24,7 @@ import { runStep, type Step, waiting } from "./step.ts";
 const confirmEffort = 2;
 
 /** One confirmation after another, until a kernel stands or none does. */
-export const confirm = (deps: Deps): Step =>
+export const confirm = (deps: RefereeDeps): Step =>
   runStep(deps, async (input) => {
     const { runId } = input;
     const state = await deps.log.state(runId);
@@ -51,7 +51,11 @@ export const confirm = (deps: Deps): Step =>
 type Pair = { kernelId: KernelId; rivalId: KernelId | null };
 
 /** The verdict of a duel, or `again`: not there yet, or the referee failed and may be asked once more. */
-async function duelVerdict(deps: Deps, state: RunState, { kernelId, rivalId }: Pair): Promise<Verdict | "again"> {
+async function duelVerdict(
+  deps: RefereeDeps,
+  state: RunState,
+  { kernelId, rivalId }: Pair,
+): Promise<Verdict | "again"> {
   const call = confirmCall(state.duels.length + 1);
   const kernel = await loadKernel(deps.blobs, state.runId, kernelId);
   const incumbent = rivalId === null ? null : await loadKernel(deps.blobs, state.runId, rivalId);
@@ -89,7 +93,7 @@ function duelEvent({ kernelId, rivalId }: Pair, verdict: Verdict): RunEvent {
 }
 
 /** Writes what was found into a folder, frees what is held, and ends the run (or leaves it paused). */
-export const report = (deps: Deps): Step =>
+export const report = (deps: LlmDeps & RefereeDeps): Step =>
   runStep(deps, async (input) => {
     const { runId } = input;
     const before = await deps.log.state(runId);

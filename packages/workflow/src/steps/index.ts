@@ -1,20 +1,39 @@
-import type { Deps } from "../deps.ts";
+import type { LlmDeps, RefereeDeps } from "../deps.ts";
 import type { StepName } from "../machine.ts";
 import { draft, vet } from "./draft.ts";
 import { confirm, report } from "./finish.ts";
 import { init } from "./init.ts";
 import { claim, evaluate, judge, laneFailed } from "./lane.ts";
-import { endRound, openLanes, prepare, runFailed, seed } from "./run.ts";
+import { closeRound, openRound, prepare, runFailed, seed } from "./run.ts";
 import type { Step } from "./step.ts";
 import { propose, refine } from "./tree.ts";
 
+export {
+  claim,
+  closeRound,
+  confirm,
+  draft,
+  evaluate,
+  init,
+  judge,
+  laneFailed,
+  openRound,
+  prepare,
+  propose,
+  refine,
+  report,
+  runFailed,
+  seed,
+  vet,
+};
+
 /** Every step of the state machine, over the same ports. */
-export const createSteps = (deps: Deps): Record<StepName, Step> => ({
+export const createSteps = (deps: LlmDeps & RefereeDeps): Record<StepName, Step> => ({
   prepare: prepare(deps),
   seed: seed(deps),
   init: init(deps),
-  openRound: openLanes(deps),
-  closeRound: endRound(deps),
+  openRound: openRound(deps),
+  closeRound: closeRound(deps),
   confirm: confirm(deps),
   report: report(deps),
   runFailed: runFailed(deps),

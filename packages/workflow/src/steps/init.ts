@@ -11,7 +11,7 @@ import {
   seedsOf,
   treeModelOf,
 } from "@ksearch/domain";
-import type { Deps } from "../deps.ts";
+import type { LlmDeps } from "../deps.ts";
 import { loadKernel, loadProblem } from "../store.ts";
 import { askLlm } from "./llm.ts";
 import { runStep, type Step, waiting } from "./step.ts";
@@ -20,7 +20,7 @@ import { runStep, type Step, waiting } from "./step.ts";
 const mostReplies = 3;
 
 /** Asks for the first world model. A reply that is none is told back to the model in the next question. */
-export const init = (deps: Deps): Step =>
+export const init = (deps: LlmDeps): Step =>
   runStep(deps, async (input) => {
     const { runId } = input;
     const state = await deps.log.state(runId);

@@ -10,7 +10,7 @@ import {
   stopped,
   summarise,
 } from "@ksearch/domain";
-import type { Deps } from "../deps.ts";
+import type { Deps, RefereeDeps } from "../deps.ts";
 import { LanePayload } from "../payload.ts";
 import { loadKernel } from "../store.ts";
 import { unusable } from "./draft.ts";
@@ -38,7 +38,7 @@ export const claim = (deps: Deps): Step =>
   });
 
 /** Asks the referee for a verdict on the attempt's kernel. The referee's own trouble, thrice in a row, becomes the record. */
-export const evaluate = (deps: Deps): Step =>
+export const evaluate = (deps: RefereeDeps): Step =>
   laneStep(deps, async (input) => {
     const { runId } = input;
     const state = await deps.log.state(runId);

@@ -11,7 +11,7 @@ import {
 import type { Llm, LlmAnswer } from "@ksearch/ports";
 import { z } from "zod";
 import { ask, type BookDeps, book, bookFailed } from "../ask.ts";
-import type { Deps } from "../deps.ts";
+import type { LlmDeps } from "../deps.ts";
 import { firstJson, getJson, keys } from "../store.ts";
 
 export const Answer: z.ZodType<LlmAnswer> = z.strictObject({
@@ -42,7 +42,7 @@ const mostLosses = 3;
  * stored one. Null: the answer is not there yet.
  */
 export async function askLlm(
-  deps: Deps,
+  deps: LlmDeps,
   state: RunState,
   { call, slot, purpose, model, prompt: render }: LlmQuestion,
 ): Promise<LlmAnswer | null> {

@@ -8,7 +8,7 @@ import {
   Verdict,
 } from "@ksearch/domain";
 import { ask } from "../ask.ts";
-import type { Deps } from "../deps.ts";
+import type { RefereeDeps } from "../deps.ts";
 import { loadProblem } from "../store.ts";
 
 export type RefereeQuestion = {
@@ -31,7 +31,11 @@ export const mostSubmissions = 3;
  * Asks the referee for a verdict. `infra_error` verdicts are thrown as AppError `retry` `referee.infra`, so that they are
  * never recorded as an answer. Null: the verdict is not there yet.
  */
-export async function askReferee(deps: Deps, state: RunState, question: RefereeQuestion): Promise<Verdict | null> {
+export async function askReferee(
+  deps: RefereeDeps,
+  state: RunState,
+  question: RefereeQuestion,
+): Promise<Verdict | null> {
   const { runId, options } = state;
   const { call, slot, purpose, kernel, incumbent, effort } = question;
   const settings = options.evaluation;

@@ -1,16 +1,16 @@
 import {
   AppError,
   beginExecution,
-  closeRound,
+  closeRound as closeRoundDecision,
   isHalted,
-  openRound,
+  openRound as openRoundDecision,
   policyOf,
   type RunState,
   seedCall,
   submissionKey,
   summarise,
 } from "@ksearch/domain";
-import type { Deps } from "../deps.ts";
+import type { Deps, RefereeDeps } from "../deps.ts";
 import { FailedInput, StartInput } from "../payload.ts";
 import { loadKernel } from "../store.ts";
 import { askReferee, factsOf } from "./referee.ts";
@@ -43,7 +43,7 @@ async function keepReservations(deps: Deps, { runId, calls }: RunState): Promise
 }
 
 /** Judges the kernel that the run starts from. One that fails is told, and the search begins from nothing. */
-export const seed = (deps: Deps): Step =>
+export const seed = (deps: RefereeDeps): Step =>
   runStep(deps, async (input) => {
     const state = await deps.log.state(input.runId);
     const { seedKernelId } = state;
@@ -72,10 +72,10 @@ export const seed = (deps: Deps): Step =>
   });
 
 /** Opens a round: one item a lane, each with its share of attempts. */
-export const openLanes = (deps: Deps): Step =>
+export const openRound = (deps: Deps): Step =>
   runStep(deps, async (input) => {
     const round = input.round + 1;
-    await deps.log.commit(input.runId, (state) => openRound(state, round));
+    await deps.log.commit(input.runId, (state) => openRoundDecision(state, round));
     const { options } = await deps.log.state(input.runId);
     const items = Array.from({ length: input.lanes }, (_, index) => ({
       runId: input.runId,
@@ -88,8 +88,11 @@ export const openLanes = (deps: Deps): Step =>
   });
 
 /** After all lanes have ended: again, confirm, or report. */
-export const endRound = (deps: Deps): Step =>
-  runStep(deps, async ({ items: _, ...input }) => ({ ...input, next: await deps.log.commit(input.runId, closeRound) }));
+export const closeRound = (deps: Deps): Step =>
+  runStep(deps, async ({ items: _, ...input }) => ({
+    ...input,
+    next: await deps.log.commit(input.runId, closeRoundDecision),
+  }));
 
 /** The engine's way out when a step broke in a way that no step handles: the run pauses, nothing is lost. */
 export const runFailed =

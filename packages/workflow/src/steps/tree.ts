@@ -13,7 +13,7 @@ import {
   refinePrompt,
   treeModelOf,
 } from "@ksearch/domain";
-import type { Deps } from "../deps.ts";
+import type { LlmDeps } from "../deps.ts";
 import type { LanePayload } from "../payload.ts";
 import { loadKernel, loadProblem } from "../store.ts";
 import { feedbackOf } from "./draft.ts";
@@ -21,7 +21,7 @@ import { askLlm } from "./llm.ts";
 import { laneStep, type Step, waiting } from "./step.ts";
 
 /** Asks the model for new actions when nothing is free. */
-export const propose = (deps: Deps): Step =>
+export const propose = (deps: LlmDeps): Step =>
   laneStep(deps, async (input) => {
     const { runId, call } = input;
     const state = await deps.log.state(runId);
@@ -49,7 +49,7 @@ export const propose = (deps: Deps): Step =>
   });
 
 /** Asks the model what a finished cycle teaches: an edit below its node, or a lighter action after failures. */
-export const refine = (deps: Deps): Step =>
+export const refine = (deps: LlmDeps): Step =>
   laneStep(deps, async (input) => {
     const { runId } = input;
     const state = await deps.log.state(runId);

@@ -1,7 +1,7 @@
 import { AppError, complaints, ModelLabel, ModelLabels, type RunOptions } from "@ksearch/domain";
-import { getJson, putJson } from "@ksearch/workflow";
 import { z } from "zod";
-import type { Stores } from "./local.ts";
+import type { Deps } from "./deps.ts";
+import { getJson, putJson } from "./store.ts";
 
 const microUsd = z.int().nonnegative();
 
@@ -55,7 +55,7 @@ export const liveLabel = (choice: Exclude<ModelChoice, { kind: "replay" }>): str
 const firstKey = (runId: string): string => `runs/${runId}/model.json`;
 
 /** Keeps a choice beside its run, the first one or a later one; returns its key. */
-export async function keepChoice({ blobs }: Pick<Stores, "blobs">, runId: string, choice: ModelChoice) {
+export async function keepChoice({ blobs }: Pick<Deps, "blobs">, runId: string, choice: ModelChoice) {
   for (let nth = 1; ; nth += 1) {
     const key = nth === 1 ? firstKey(runId) : firstKey(runId).replace(".json", `-${nth}.json`);
     if ((await putJson(blobs, key, choice)) === "written") return key;
@@ -63,7 +63,7 @@ export async function keepChoice({ blobs }: Pick<Stores, "blobs">, runId: string
 }
 
 /** The choices of a run, oldest first: the last one is in force, the others' tickets and receipts may still be open. */
-export async function choicesOf({ blobs, events }: Pick<Stores, "blobs" | "events">, runId: string) {
+export async function choicesOf({ blobs, events }: Pick<Deps, "blobs" | "events">, runId: string) {
   const log = await events.read(runId, 0);
   const later = log.flatMap(({ event }) => (event.type === "models.changed" ? [event.choice] : []));
   return Promise.all(
