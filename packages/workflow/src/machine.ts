@@ -50,14 +50,28 @@ export type MachineSettings = {
   machineTimeoutSeconds: number;
 };
 
-/** Transient faults of the platform itself; errors of ours are handled inside the steps. */
+/** The name under which a step throws what another try may mend: a store that is out of reach. */
+export const retryError = "ksearch.Retry";
+
+/**
+ * Faults of the platform itself, and of a store. Other errors of ours are handled inside the steps. A step whose process died
+ * or ran out of its time is run again: steps are idempotent by name.
+ */
 const retry = [
+  {
+    ErrorEquals: ["Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout", "States.Timeout"],
+    IntervalSeconds: 2,
+    MaxAttempts: 3,
+    BackoffRate: 2,
+    JitterStrategy: "FULL",
+  },
   {
     ErrorEquals: [
       "Lambda.ServiceException",
       "Lambda.AWSLambdaException",
       "Lambda.SdkClientException",
       "Lambda.TooManyRequestsException",
+      retryError,
     ],
     IntervalSeconds: 2,
     MaxAttempts: 6,

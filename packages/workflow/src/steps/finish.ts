@@ -17,7 +17,7 @@ import type { LlmDeps, RefereeDeps } from "../deps.ts";
 import { writeResult } from "../result.ts";
 import { loadKernel } from "../store.ts";
 import { endCalls } from "./llm.ts";
-import { askReferee, factsOf, mostSubmissions } from "./referee.ts";
+import { askReferee, cancelEvaluations, factsOf, mostSubmissions } from "./referee.ts";
 import { runStep, type Step, waiting } from "./step.ts";
 
 /** How many times the search's timed calls a confirmation takes. */
@@ -97,9 +97,7 @@ export const report = (deps: LlmDeps & RefereeDeps): Step =>
   runStep(deps, async (input) => {
     const { runId } = input;
     const before = await deps.log.state(runId);
-    for (const call of before.calls.values())
-      if (call.to === "referee" && call.state === "submitted" && call.ticket !== null)
-        await deps.referee.cancel(call.ticket);
+    await cancelEvaluations(deps, before);
     if (before.status === "running") await endCalls(deps, deps.llm, runId);
     await bookAllLost(deps, runId);
     await deps.money.release(runId);

@@ -85,6 +85,12 @@ export async function askReferee(
   });
 }
 
+/** Stops the evaluations that are on their way: nobody will ask for them. */
+export async function cancelEvaluations({ referee }: RefereeDeps, { calls }: RunState): Promise<void> {
+  for (const { to, state, ticket } of calls.values())
+    if (to === "referee" && state === "submitted" && ticket !== null) await referee.cancel(ticket);
+}
+
 /** The score, time and words of a verdict as events carry them. */
 export const factsOf = (verdict: Verdict) => ({
   status: verdict.status,

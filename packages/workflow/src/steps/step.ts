@@ -27,6 +27,9 @@ export const waiting = <P extends { waitSeconds?: number | undefined }>(payload:
   waitSeconds: nextWaitSeconds(payload.waitSeconds),
 });
 
+/** A store that is out of reach can record nothing, its own failure neither: the engine runs the step again. */
+const isOfStore = ({ who, code }: AppError): boolean => who === "retry" && code.startsWith("store.");
+
 /** A step of a lane. An error of ours stops the lane, is recorded with who must act, and lets the others go on. */
 export const laneStep =
   (deps: Deps, work: (input: LanePayload) => Promise<LanePayload>): Step =>
@@ -36,7 +39,7 @@ export const laneStep =
       const output = await work(input);
       return clean(output.next === "wait" ? output : { ...output, waitSeconds: undefined });
     } catch (error) {
-      if (!(error instanceof AppError)) throw error;
+      if (!(error instanceof AppError) || isOfStore(error)) throw error;
       const { who, code, message } = error;
       const spent = code === "budget.exhausted";
       await deps.log.commit(input.runId, () => ({
@@ -59,7 +62,7 @@ export const runStep =
       const output = await work(input);
       return clean(output.next === "wait" ? output : { ...output, waitSeconds: undefined });
     } catch (error) {
-      if (!(error instanceof AppError)) throw error;
+      if (!(error instanceof AppError) || isOfStore(error)) throw error;
       if (error.code === "budget.exhausted") return clean({ ...input, next: "report", stopped: error.message });
       await pause(deps, input.runId, error);
       return clean({ ...input, next: "report", waitSeconds: undefined });

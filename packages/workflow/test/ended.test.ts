@@ -1,0 +1,71 @@
+import { describe, expect, test } from "vitest";
+import { requestCancel, settleExecution } from "../src/index.ts";
+import { type Bench, bench, createRun, execute, goodModel, ticketReferee } from "./fakes.ts";
+
+/** Executions that ended without their last step: stopped from outside, out of time. */
+
+const small = { lanes: 2, budgetAttempts: 4, attemptsPerNode: { base: 1, max: 1 }, budgetMicroUsd: 1_000_000 };
+const forever = 1_000_000;
+
+/** A run whose execution was stopped while evaluations were on their way. */
+async function stopped(referee = ticketReferee(forever)) {
+  const on = bench(goodModel(1, 4), referee);
+  await createRun(on, "run_a", small);
+  const id = await on.engine.start({ runId: "run_a", lanes: 2 });
+  for (let poll = 0; referee.tickets.size < 2; poll += 1) {
+    if (poll > 1_000) throw new Error("nothing was submitted");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await on.engine.stop(id);
+  return { on, referee };
+}
+
+const settle = (on: Bench, status: "ABORTED" | "TIMED_OUT" = "TIMED_OUT", stoppedAtMs = on.now() + 1) =>
+  settleExecution(on, { runId: "run_a", status, stoppedAtMs });
+
+describe("an execution that ended without its last step", () => {
+  test("its evaluations are canceled, its money is given back, and the run waits to be resumed", async () => {
+    const { on, referee } = await stopped();
+    expect(await settle(on)).toBe("settled");
+    expect(referee.canceled.toSorted()).toEqual(["ticket-1", "ticket-2"]);
+    expect((await on.money.balance("run_a")).reservedMicroUsd).toBe(0);
+    expect(await on.log.state("run_a")).toMatchObject({
+      status: "paused",
+      pause: { who: "operator", code: "execution.ended", message: expect.stringContaining("ran out of its time") },
+    });
+  });
+
+  test("told twice, it is the same", async () => {
+    const { on } = await stopped();
+    await settle(on);
+    const { seq } = await on.log.state("run_a");
+    await settle(on);
+    expect((await on.log.state("run_a")).seq).toBe(seq);
+  });
+
+  test("a run that was asked to end is canceled, with what it has", async () => {
+    const { on } = await stopped();
+    await requestCancel(on, "run_a");
+    expect(await settle(on, "ABORTED")).toBe("settled");
+    expect((await on.log.state("run_a")).status).toBe("canceled");
+    expect(await on.blobs.list("runs/run_a/")).toContainEqual(expect.stringMatching(/result-1-canceled\/report\.md$/));
+  });
+
+  test("a run that a newer execution works on, or that has ended, is left alone", async () => {
+    const { on } = await stopped(ticketReferee(1));
+    const stoppedAtMs = on.now() - 1;
+    await execute(on, "run_a", 2);
+    const { status, seq } = await on.log.state("run_a");
+    expect(status).toBe("succeeded");
+    expect(await settle(on)).toBe("over");
+
+    const { on: other, referee } = await stopped();
+    await other.log.commit("run_a", (state) => ({
+      events: [{ type: "execution.started", epoch: state.epoch + 1, lanes: 2 }],
+      result: null,
+    }));
+    expect(await settle(other, "ABORTED", stoppedAtMs - 60_000)).toBe("newer");
+    expect(referee.canceled).toEqual([]);
+    expect((await on.log.state("run_a")).seq).toBe(seq);
+  });
+});
