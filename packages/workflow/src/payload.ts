@@ -35,8 +35,16 @@ export const LanePayload = z.object({
   call: z.string().optional(),
   next: z.string().optional(),
   waitSeconds: z.int().positive().optional(),
+  /** Steps that this child execution has made. */
+  turns: z.int().nonnegative().optional(),
 });
 export type LanePayload = z.infer<typeof LanePayload>;
+
+/**
+ * Steps of one child execution; then the lane ends, and goes on in the next round. Step Functions keeps 25,000 events of an
+ * execution's history: a step with its Choice and Wait makes 9, and 45 where the platform fails in every try of it.
+ */
+export const mostTurns = 500;
 
 /** How long to wait before the next poll, whole seconds: soon at first, then rarer, at most a minute. */
 export const nextWaitSeconds = (waited: number | undefined): number =>

@@ -2,7 +2,8 @@ import { getLanguageService, TextDocument } from "amazon-states-language-service
 import aslValidator from "asl-validator";
 import { describe, expect, test } from "vitest";
 import { createSteps, stateMachine, taskStates, waitStates } from "../src/index.ts";
-import { createRun, execute, fakeReferee, goodModel, stage } from "./fakes.ts";
+import { mostTurns, nextWaitSeconds } from "../src/payload.ts";
+import { createRun, execute, fakeReferee, goodModel, stage, ticketReferee } from "./fakes.ts";
 
 type State = {
   Type: string;
@@ -12,6 +13,7 @@ type State = {
   End?: boolean;
   Choices?: { StringEquals: string; Next: string }[];
   Catch?: { ErrorEquals: string[]; Next: string }[];
+  Retry?: { ErrorEquals: string[]; MaxAttempts: number }[];
 };
 
 const machine = stateMachine({
@@ -131,6 +133,71 @@ describe("ways out", () => {
     expect(run.Stopped?.Type).toBe("Fail");
     expect(run.Report?.Next).toBe("Done");
     expect(run.Done?.Type).toBe("Succeed");
+  });
+});
+
+describe("histories, at 25,000 events each (AWS quota; events a state: AWS's list of history event types)", () => {
+  const quota = 25_000;
+  /** Entered and exited; a Task is also scheduled, started and succeeded by its function. A Map run adds four. */
+  const eventsOf = ({ Type }: State): number => ({ Task: 5, Map: 8, Succeed: 2, Fail: 1 })[Type] ?? 2;
+  /** Scheduled, started, failed: what every further try of a Task adds. */
+  const tries = (state: State): number =>
+    3 * (state.Retry ?? []).reduce((sum, { MaxAttempts }) => sum + MaxAttempts, 0);
+
+  /** Events of one Task at most: its own, and those of what stands between it and the next Task. */
+  function worstTurn(states: Record<string, State>, name: string, perTask: (state: State) => number): number {
+    const after = (next: string | undefined): number => {
+      const state = states[next ?? ""];
+      if (state === undefined || state.Type === "Task") return 0;
+      const ways = [state.Next, state.Default, ...(state.Choices ?? []).map((choice) => choice.Next)];
+      return eventsOf(state) + Math.max(0, ...ways.map(after));
+    };
+    const task = states[name];
+    return task === undefined ? 0 : perTask(task) + after(task.Next);
+  }
+  const tasks = (states: Record<string, State>) => Object.keys(states).filter((name) => states[name]?.Type === "Task");
+  const start = 2;
+
+  test("of a lane: all its steps, each failed by the platform in every try but the last", () => {
+    const worst = Math.max(...tasks(lane).map((name) => worstTurn(lane, name, (task) => eventsOf(task) + tries(task))));
+    expect(start + mostTurns * worst).toBeLessThan(quota);
+  });
+
+  test("of a run of 300 attempts on 8 lanes: every call polled to its limit", () => {
+    const polls = (limitSeconds: number): number => {
+      let waited = 0;
+      let seconds: number | undefined;
+      let count = 0;
+      for (; waited < limitSeconds; count += 1) {
+        seconds = nextWaitSeconds(seconds);
+        waited += seconds;
+      }
+      return count;
+    };
+    const turn = Math.max(...tasks(run).map((name) => worstTurn(run, name, eventsOf)));
+    // A reply of a model may take its 600 s; an evaluation 300 s of its own, and as long again in a queue; each is asked three times.
+    const [reply, verdict] = [3 * (1 + polls(600)), 3 * (1 + polls(600))];
+    const duels = 3 + 9; // confirmTop finalists, and three times as many that are refuted
+    // A round brings each lane its share of attempts or all its steps; at the least one attempt for all of them.
+    const rounds = 300;
+    const turns = 1 + verdict + 3 * reply + 2 * rounds + duels * verdict + 2;
+    expect(start + turns * turn + rounds * eventsOf({ Type: "Map" })).toBeLessThan(quota);
+  });
+
+  test("a lane that has made its steps ends as such, and the next round goes on with its open attempt", async () => {
+    const llm = goodModel(0, 3);
+    const on = stage({ llm, referee: ticketReferee(40), waitMs: 1 });
+    await createRun(on, "run_a", { lanes: 1, budgetAttempts: 1, attemptsPerNode: { base: 1, max: 1 } });
+    await on.steps.prepare({ runId: "run_a", lanes: 1 });
+    const short = { runId: "run_a", epoch: 1, round: 1, lane: 1, left: 5, turns: mostTurns - 1 };
+    await on.steps.init({ runId: "run_a", lanes: 1, epoch: 1, round: 0 });
+    await on.steps.openRound({ runId: "run_a", lanes: 1, epoch: 1, round: 0 });
+    expect(await on.steps.claim(short)).toMatchObject({ next: "end", turns: mostTurns });
+    expect((await on.log.state("run_a")).stops).toMatchObject([{ reason: "turns" }]);
+    expect(await on.steps.closeRound({ runId: "run_a", lanes: 1, epoch: 1, round: 1 })).toMatchObject({
+      next: "again",
+    });
+    expect(await execute(on, "run_a", 1)).toMatchObject({ status: "succeeded", judged: 1 });
   });
 });
 

@@ -245,15 +245,27 @@ describe("a store that fails under a lane's step", () => {
     });
   };
 
-  test("once, in a way that may pass: the lane's stop says so and nothing else, and the run gets through", async () => {
+  test("once, in a way that may pass: the engine runs the step again, and no lane stops", async () => {
     const on = failingPut(1, () => new AppError("retry", "store.busy", "the store is busy"));
     await createRun(on, "run_a", { budgetAttempts: 100, attemptsPerNode: { base: 2, max: 2 } });
     const state = await execute(on, "run_a");
     const stops = (await on.events.read("run_a", 0)).flatMap(({ event }) =>
       event.type === "lane.stopped" && event.error ? [event] : [],
     );
-    expect(stops).toMatchObject([{ message: "the store is busy", error: { who: "retry", code: "store.busy" } }]);
+    expect(stops).toEqual([]);
     expect(state).toMatchObject({ status: "succeeded", judged: 8 });
+  });
+
+  test("in every try of the engine: the lane's stop says what happened, and that another try may help", async () => {
+    const on = failingPut(0, () => new Error("unused"));
+    await createRun(on, "run_a");
+    const error = { Error: "ksearch.Retry", Cause: "the table is throttled" };
+    await on.steps.laneFailed({ runId: "run_a", epoch: 1, round: 1, lane: 1, left: 3, error });
+    expect((await on.events.read("run_a", 0)).at(-1)?.event).toMatchObject({
+      type: "lane.stopped",
+      message: "a store stayed out of reach: the table is throttled",
+      error: { who: "retry", code: "store.unreachable" },
+    });
   });
 
   test("for ever: the run pauses with the store's own words; with space again it goes on and pays no draft twice", async () => {

@@ -221,13 +221,15 @@ const hasOpenCycle = (state: RunState): boolean =>
 /** After all lanes of a round have ended: another round, the confirmation, or a pause that says who must act. */
 export function closeRound(state: RunState): Decision<"again" | "confirm" | "report"> {
   if (isHalted(state)) return nothing("report");
+  const failed = state.stops.filter((stop) => stop.error !== null);
+  const fatal = failed.find((stop) => stop.error?.who !== "retry");
+  // A lane that used its steps up may have been waiting: that is no sign that nothing is left to do.
+  if (!fatal && state.stops.some((stop) => stop.reason === "turns")) return nothing("again");
   const progressed = state.judged > state.judgedAtRoundStart;
   const spent = stopReason(state) !== null || state.stops.some((stop) => stop.reason === "budget");
   const open = hasOpenCycle(state);
   if (spent && open && progressed) return nothing("again");
   if (spent && !(open && state.stops.some((stop) => stop.error !== null))) return nothing("confirm");
-  const failed = state.stops.filter((stop) => stop.error !== null);
-  const fatal = failed.find((stop) => stop.error?.who !== "retry");
   const blame = fatal ?? (progressed ? undefined : failed[0]);
   if (blame?.error) {
     const { who, code } = blame.error;

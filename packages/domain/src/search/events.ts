@@ -34,9 +34,10 @@ export type AttemptKind = z.infer<typeof AttemptKind>;
 export const AttemptStatus = z.enum([...VerdictStatus.options, "unparsable", "refused"]);
 export type AttemptStatus = z.infer<typeof AttemptStatus>;
 
-/** Why a lane ended: its share was used, the run must stop, nothing was free, or an error. */
+/** Why a lane ended: its share of attempts or of steps was used, the run must stop, nothing was free, or an error. */
 export const LaneStopReason = z.enum([
   "share",
+  "turns",
   "budget",
   "target",
   "patience",

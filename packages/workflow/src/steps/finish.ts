@@ -115,7 +115,10 @@ export const report = (deps: LlmDeps & RefereeDeps): Step =>
 
 function ending(state: RunState, stopped: string | undefined): RunEvent {
   if (state.cancelRequested) return { type: "run.finished", status: "canceled", reason: "the run was canceled" };
-  const stop = stopped ?? state.stops.find((lane) => lane.reason !== "share")?.message ?? "nothing is left to try";
+  const stop =
+    stopped ??
+    state.stops.find((lane) => lane.reason !== "share" && lane.reason !== "turns")?.message ??
+    "nothing is left to try";
   const best = standing(state);
   if (best?.confirmed) return { type: "run.finished", status: "succeeded", reason: stop };
   if (best) return { type: "run.finished", status: "succeeded", reason: `not confirmed: ${stop}` };

@@ -92,9 +92,9 @@ export const laneFailed =
   (deps: Deps): Step =>
   async (raw) => {
     const input = LanePayload.parse(raw);
-    const message = `a step failed: ${causeOf(raw)}`.slice(0, 2_000);
+    const { who, code, message } = causeOf(raw);
     await deps.log.commit(input.runId, (_: RunState) => ({
-      events: [stopped(input, "error", message, { who: "operator", code: "internal" })],
+      events: [stopped(input, "error", message.slice(0, 2_000), { who, code })],
       result: null,
     }));
     return { runId: input.runId };

@@ -1,5 +1,4 @@
 import {
-  AppError,
   beginExecution,
   closeRound as closeRoundDecision,
   isHalted,
@@ -102,7 +101,7 @@ export const runFailed =
     const { status } = await deps.log.state(runId);
     // Without an epoch no execution began: Prepare refused a run that has ended, and it stays as it is.
     if (epoch === undefined && status !== "running") return { runId };
-    await pause(deps, runId, new AppError("operator", "internal", `a step failed: ${causeOf(raw)}`));
+    await pause(deps, runId, causeOf(raw));
     await deps.runs.update(summarise(await deps.log.state(runId), deps.iso));
     return { runId };
   };

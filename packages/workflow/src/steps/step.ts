@@ -1,7 +1,8 @@
 import { AppError, stopped } from "@ksearch/domain";
 import { z } from "zod";
 import type { Deps } from "../deps.ts";
-import { LanePayload, nextWaitSeconds, RunPayload } from "../payload.ts";
+import { retryError } from "../machine.ts";
+import { LanePayload, mostTurns, nextWaitSeconds, RunPayload } from "../payload.ts";
 
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 /** One state's work: a payload in, a payload out. */
@@ -27,8 +28,15 @@ export const waiting = <P extends { waitSeconds?: number | undefined }>(payload:
   waitSeconds: nextWaitSeconds(payload.waitSeconds),
 });
 
-/** A store that is out of reach can record nothing, its own failure neither: the engine runs the step again. */
-const isOfStore = ({ who, code }: AppError): boolean => who === "retry" && code.startsWith("store.");
+/**
+ * What a step throws instead of recording it: a defect as it is; of a store that is out of reach, which can record nothing,
+ * the name by which the engine runs the step again. Null: an error of ours, to be recorded.
+ */
+function thrownOn(error: unknown): unknown {
+  if (!(error instanceof AppError)) return error;
+  if (error.who !== "retry" || !error.code.startsWith("store.")) return null;
+  return Object.assign(new Error(error.message, { cause: error }), { name: retryError });
+}
 
 /** A step of a lane. An error of ours stops the lane, is recorded with who must act, and lets the others go on. */
 export const laneStep =
@@ -36,10 +44,11 @@ export const laneStep =
   async (raw) => {
     const input = parse(LanePayload, raw);
     try {
-      const output = await work(input);
+      const output = await counted(deps, input, await work(input));
       return clean(output.next === "wait" ? output : { ...output, waitSeconds: undefined });
     } catch (error) {
-      if (!(error instanceof AppError) || isOfStore(error)) throw error;
+      const thrown = thrownOn(error);
+      if (thrown !== null || !(error instanceof AppError)) throw thrown;
       const { who, code, message } = error;
       const spent = code === "budget.exhausted";
       await deps.log.commit(input.runId, () => ({
@@ -49,6 +58,15 @@ export const laneStep =
       return clean({ ...input, next: "end", waitSeconds: undefined });
     }
   };
+
+/** Ends a lane that has made all the steps that one child execution may make: a ticket waits, a claim is its own. */
+async function counted(deps: Deps, input: LanePayload, output: LanePayload): Promise<LanePayload> {
+  const turns = (input.turns ?? 0) + 1;
+  if (turns < mostTurns || output.next === "end") return { ...output, turns };
+  const message = `this execution has made ${mostTurns} steps: the lane goes on in the next round`;
+  await deps.log.commit(input.runId, () => ({ events: [stopped(input, "turns", message, null)], result: null }));
+  return { ...output, turns, next: "end" };
+}
 
 /**
  * A step of the run itself. An error of ours pauses the run with the message that says who must act; a money budget that
@@ -62,7 +80,8 @@ export const runStep =
       const output = await work(input);
       return clean(output.next === "wait" ? output : { ...output, waitSeconds: undefined });
     } catch (error) {
-      if (!(error instanceof AppError) || isOfStore(error)) throw error;
+      const thrown = thrownOn(error);
+      if (thrown !== null || !(error instanceof AppError)) throw thrown;
       if (error.code === "budget.exhausted") return clean({ ...input, next: "report", stopped: error.message });
       await pause(deps, input.runId, error);
       return clean({ ...input, next: "report", waitSeconds: undefined });
@@ -80,12 +99,12 @@ export async function pause(deps: Deps, runId: string, error: AppError): Promise
   );
 }
 
-/** The text of a state's `error` field, which the engine fills when a Task fails. */
-export const causeOf = (raw: unknown): string => {
+/** A state's `error` field, which the engine fills when a Task fails, as an error of ours. */
+export function causeOf(raw: unknown): AppError {
   const failed = z
     .object({ error: z.object({ Error: z.string().optional(), Cause: z.string().optional() }) })
     .safeParse(raw);
-  return failed.success
-    ? [failed.data.error.Error, failed.data.error.Cause].filter(Boolean).join(": ")
-    : "no cause given";
-};
+  const { Error: name, Cause: cause = "no cause given" } = failed.success ? failed.data.error : {};
+  if (name === retryError) return new AppError("retry", "store.unreachable", `a store stayed out of reach: ${cause}`);
+  return new AppError("operator", "internal", `a step failed: ${name === undefined ? "" : `${name}: `}${cause}`);
+}
