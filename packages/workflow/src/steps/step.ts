@@ -1,4 +1,4 @@
-import { AppError, stopped } from "@ksearch/domain";
+import { AppError, parseJson, stopped } from "@ksearch/domain";
 import { z } from "zod";
 import type { Deps } from "../deps.ts";
 import { retryError } from "../machine.ts";
@@ -104,7 +104,9 @@ export function causeOf(raw: unknown): AppError {
   const failed = z
     .object({ error: z.object({ Error: z.string().optional(), Cause: z.string().optional() }) })
     .safeParse(raw);
-  const { Error: name, Cause: cause = "no cause given" } = failed.success ? failed.data.error : {};
+  const { Error: name, Cause: told = "no cause given" } = failed.success ? failed.data.error : {};
+  // What a Lambda function threw comes as JSON.
+  const cause = z.object({ errorMessage: z.string() }).safeParse(parseJson(told)).data?.errorMessage ?? told;
   if (name === retryError) return new AppError("retry", "store.unreachable", `a store stayed out of reach: ${cause}`);
   return new AppError("operator", "internal", `a step failed: ${name === undefined ? "" : `${name}: `}${cause}`);
 }

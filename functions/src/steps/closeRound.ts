@@ -1,0 +1,4 @@
+import { closeRound } from "@ksearch/workflow/steps";
+import { step } from "../runtime.ts";
+
+export const handler = step(closeRound);

@@ -1,0 +1,4 @@
+import { confirm } from "@ksearch/workflow/steps";
+import { refereeStep } from "../runtime.ts";
+
+export const handler = refereeStep(confirm);

@@ -1,0 +1,4 @@
+import { evaluate } from "@ksearch/workflow/steps";
+import { refereeStep } from "../runtime.ts";
+
+export const handler = refereeStep(evaluate);

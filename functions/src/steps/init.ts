@@ -1,0 +1,4 @@
+import { init } from "@ksearch/workflow/steps";
+import { llmStep } from "../runtime.ts";
+
+export const handler = llmStep(init);

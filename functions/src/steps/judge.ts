@@ -1,0 +1,4 @@
+import { judge } from "@ksearch/workflow/steps";
+import { step } from "../runtime.ts";
+
+export const handler = step(judge);

@@ -1,0 +1,4 @@
+import { propose } from "@ksearch/workflow/steps";
+import { llmStep } from "../runtime.ts";
+
+export const handler = llmStep(propose);
