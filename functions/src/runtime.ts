@@ -3,7 +3,7 @@ import { Metrics, MetricUnit } from "@aws-lambda-powertools/metrics";
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { S3Client } from "@aws-sdk/client-s3";
 import { agentLlm } from "@ksearch/adapters/agent";
-import { openTable } from "@ksearch/adapters/dynamodb";
+import { dynamoStores } from "@ksearch/adapters/dynamodb";
 import { labelledLlm } from "@ksearch/adapters/labelled";
 import { modalReferee } from "@ksearch/adapters/modal";
 import { createOpenAiLlm, keyFor } from "@ksearch/adapters/openai";
@@ -62,11 +62,11 @@ const once = <T>(make: () => T): (() => T) => {
 const stores = once((): Deps => {
   const { KSEARCH_TABLE, KSEARCH_BUCKET } = environmentOf(Environment);
   const now = (): number => Date.now();
-  const table = openTable({ client: new DynamoDBClient({}), table: KSEARCH_TABLE });
+  const facts = dynamoStores({ client: new DynamoDBClient({}), table: KSEARCH_TABLE });
   return {
-    ...table,
+    ...facts,
     blobs: s3Blobs({ client: new S3Client({}), bucket: KSEARCH_BUCKET }),
-    log: createLog(table.events, now),
+    log: createLog(facts.events, now),
     now,
     iso: (ms) => new Date(ms).toISOString(),
   };

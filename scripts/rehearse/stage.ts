@@ -1,0 +1,239 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { CreateTableCommand, DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
+import { SFNClient } from "@aws-sdk/client-sfn";
+import { dynamoStores, tableSchema } from "@ksearch/adapters/dynamodb";
+import { parseTranscript, replayLlm } from "@ksearch/adapters/replay";
+import { s3Blobs } from "@ksearch/adapters/s3";
+import { stepFunctionsEngine } from "@ksearch/adapters/stepfunctions";
+import type { LoggedEvent, Problem, RunOptions, RunState } from "@ksearch/domain";
+import { createLog, createRun, keepChoice, taskStates, waitStates } from "@ksearch/workflow";
+import { z } from "zod";
+import { startFaults } from "../../packages/adapters/test/faults.ts";
+import { modalServer } from "../../packages/adapters/test/modal-server.ts";
+import { credentials, region, startDynamodb, startS3 } from "../../packages/adapters/test/servers.ts";
+import { type Happening, startStates } from "../../packages/adapters/test/states-server.ts";
+import type { Bundle } from "../bundles.ts";
+import type { FaultPlan } from "./faults.ts";
+import { invokeTask, startLambda } from "./lambda.ts";
+import { startModel } from "./model.ts";
+
+/** What the rehearsal reads of a synthesised stage. */
+const Synthesis = z.object({
+  machine: z.object({
+    definition: z.looseObject({ StartAt: z.string() }),
+    functions: z.array(
+      z.object({
+        handler: z.string(),
+        memoryMiB: z.number(),
+        timeoutSeconds: z.number(),
+        environment: z.record(z.string(), z.string()),
+      }),
+    ),
+  }),
+});
+
+const table = "ksearch-rehearsal";
+const bucket = "ksearch-rehearsal";
+const token = { tokenId: "ak-rehearsal", tokenSecret: "as-rehearsal" };
+const app = "ksearch-referee";
+const devices = { cpu: "judge_cpu" };
+/** What a Wait of 5 to 60 s takes here, ms. */
+const waitMs = 150;
+
+type Count = { requests: number; bytes: number; faults: number };
+type Settings = {
+  root: string;
+  folder: string;
+  synthesis: unknown;
+  bundles: readonly Bundle[];
+  transcript: string;
+  plan: FaultPlan;
+};
+
+export type Rehearsal = Awaited<ReturnType<typeof startRehearsal>>;
+
+/** Everything that stands for the cloud, started and wired as the synthesised stage says. */
+export async function startRehearsal({ root, folder, synthesis, bundles, transcript, plan }: Settings) {
+  const { definition, functions } = Synthesis.parse(synthesis).machine;
+  const python = join(root, "packages/evaluator/.venv/bin/python");
+  const counts: Record<string, Count> = {};
+  const counted = (service: string, fault: FaultPlan["s3"]) => {
+    const count: Count = { requests: 0, bytes: 0, faults: 0 };
+    counts[service] = count;
+    return (_: unknown, body: string) => {
+      count.requests += 1;
+      count.bytes += body.length;
+      const chosen = fault();
+      count.faults += chosen === "pass" ? 0 : 1;
+      return chosen;
+    };
+  };
+  const [dynamodb, s3] = await Promise.all([startDynamodb(), startS3()]);
+  const dynamodbProxy = await startFaults(dynamodb.endpoint, counted("DynamoDB", plan.dynamodb));
+  const s3Proxy = await startFaults(s3.endpoint, counted("S3", plan.s3));
+  const modal = await modalServer({
+    app,
+    functions: Object.values(devices),
+    token,
+    body: {
+      command: [python, "-I", "-m", "ksearch_referee", "judge", "-"],
+      env: { PATH: process.env.PATH ?? "", HOME: folder, KSEARCH_REFEREE_CACHE: join(folder, "referee-cache") },
+    },
+  });
+  modal.tell(plan.modal);
+
+  // The rehearsal's own look at the stores goes past the faults.
+  const client = new DynamoDBClient({ region, credentials, endpoint: dynamodb.endpoint });
+  const objects = new S3Client({ region, credentials, endpoint: s3.endpoint, forcePathStyle: true });
+  await client.send(
+    new CreateTableCommand({
+      TableName: table,
+      BillingMode: "PAY_PER_REQUEST",
+      AttributeDefinitions: Object.keys(tableSchema.fields).map((name) => ({ AttributeName: name, AttributeType: "S" })),
+      KeySchema: [
+        { AttributeName: tableSchema.primaryIndex.hashKey, KeyType: "HASH" },
+        { AttributeName: tableSchema.primaryIndex.rangeKey, KeyType: "RANGE" },
+      ],
+    }),
+  );
+  await objects.send(new CreateBucketCommand({ Bucket: bucket }));
+  const now = () => Date.now();
+  const facts = dynamoStores({ client, table });
+  const deps = {
+    ...facts,
+    blobs: s3Blobs({ client: objects, bucket }),
+    log: createLog(facts.events, now),
+    now,
+    iso: (ms: number) => new Date(ms).toISOString(),
+  };
+
+  let runId = "";
+  const replay = replayLlm(parseTranscript(readFileSync(transcript, "utf8"), transcript));
+  const model = await startModel(deps, () => runId, replay);
+
+  /** What the stage's own variables are here; one that the synthesis names and this table does not know is an error. */
+  const known: Record<string, string> = {
+    KSEARCH_STAGE: "rehearsal",
+    KSEARCH_TABLE: table,
+    KSEARCH_BUCKET: bucket,
+    KSEARCH_MODAL_APP: app,
+    MODAL_TOKEN_ID: token.tokenId,
+    MODAL_TOKEN_SECRET: token.tokenSecret,
+    OPENAI_API_KEY: "",
+    GEMINI_API_KEY: "",
+    LLM_API_KEY: "rehearsal",
+  };
+  /** What Lambda itself gives, and where AWS and Modal are here. */
+  const host = {
+    PATH: process.env.PATH ?? "",
+    AWS_REGION: region,
+    AWS_ACCESS_KEY_ID: credentials.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+    AWS_EC2_METADATA_DISABLED: "true",
+    AWS_ENDPOINT_URL_DYNAMODB: dynamodbProxy.endpoint,
+    AWS_ENDPOINT_URL_S3: s3Proxy.endpoint,
+    MODAL_SERVER_URL: modal.url,
+    KSEARCH_MODAL_DEVICES: JSON.stringify(devices),
+  };
+  const granted = (name: string): Record<string, string> => {
+    const found = functions.find(({ handler }) => handler.endsWith(`/${name}.handler`));
+    if (found === undefined) throw new Error(`the synthesised stage has no function for ${name}`);
+    const own = Object.keys(found.environment).filter((key) => !/^(SST|NODE|AWS|POWERTOOLS)_/.test(key));
+    const values = own.map((key) => {
+      const value = known[key];
+      if (value === undefined) throw new Error(`${name} is given ${key}, which the rehearsal does not know`);
+      return [key, value] as const;
+    });
+    const powertools = Object.entries(found.environment).filter(([key]) => key.startsWith("POWERTOOLS_"));
+    return { ...Object.fromEntries([...values, ...powertools]), ...host };
+  };
+  const lambda = await startLambda(bundles, granted, 900_000);
+  lambda.killWhen(plan.lambda);
+
+  const happenings: Happening[] = [];
+  const states = await startStates({
+    definition,
+    taskStates: Object.keys(taskStates),
+    waitsMs: Object.fromEntries(waitStates.map((state) => [state, waitMs])),
+    retriesMs: Object.fromEntries(Object.keys(taskStates).map((state) => [state, waitMs])),
+    task: async (state, input) => {
+      const name = taskStates[state] ?? "";
+      if (plan.twice) await invokeTask(lambda.url, name, input);
+      return invokeTask(lambda.url, name, input);
+    },
+    happened: (event) => happenings.push(event),
+    ended: ({ status, input, stopDate }) => {
+      if (status === "SUCCEEDED" || status === "RUNNING") return;
+      const detail = { status, input, stopDate: stopDate ?? Date.now() };
+      invokeTask(lambda.url, "executionEnded", { detail }).catch((error: unknown) =>
+        lambda.logs.push(`executionEnded: ${String(error)}`),
+      );
+    },
+  });
+  const engine = stepFunctionsEngine({
+    client: new SFNClient({ region, credentials, endpoint: states.url }),
+    stateMachineArn: states.stateMachineArn,
+  });
+
+  let executions = 0;
+  return {
+    counts,
+    happenings,
+    lambda,
+    asked: () => model.asked,
+    money: () => deps.money.rows(runId),
+    /** Writes the run and executes it to its end; an execution that pauses it is followed by another, as `resume` does. */
+    async search({ problem, options }: { problem: Problem; options: RunOptions }) {
+      runId = `run_rehearsal-${Date.now().toString(36)}`;
+      const label = options.models[0] ?? "";
+      await keepChoice(deps, runId, {
+        kind: "openai",
+        models: [
+          {
+            modelName: label,
+            baseUrl: model.url,
+            api: "chat",
+            background: false,
+            price: { inputMicroUsd: 1_000_000, cachedInputMicroUsd: 100_000, outputMicroUsd: 4_000_000 },
+          },
+        ],
+        drafts: [label],
+        treeModel: null,
+      });
+      await createRun(deps, { runId, problem, options, seed: null });
+      for (executions = 1; executions <= 10; executions += 1) {
+        const id = await engine.start({ runId, lanes: options.lanes });
+        while ((await engine.status(id)).status === "running") await new Promise((resolve) => setTimeout(resolve, 250));
+        const { status } = await deps.log.state(runId);
+        if (status !== "running" && status !== "paused") break;
+        await new Promise((resolve) => setTimeout(resolve, 1_000));
+      }
+      const events: LoggedEvent[] = await deps.events.read(runId, 0);
+      return { state: await deps.log.state(runId), events };
+    },
+    /** What docs/costs.md is computed from. */
+    record: (options: RunOptions, state: RunState, wallMs: number) => ({
+      recordedReplies: true,
+      attempts: state.judged,
+      lanes: options.lanes,
+      executions,
+      wallMs: Math.round(wallMs),
+      statesEntered: happenings.filter(({ type }) => type === "StateEntered").length,
+      invocations: lambda.invoked.map(({ name, ms, isCold, importMs }) => ({
+        name,
+        ms: Math.round(ms),
+        isCold,
+        importMs: Math.round(importMs),
+      })),
+      memoryMiB: Object.fromEntries(functions.map(({ handler, memoryMiB }) => [handler, memoryMiB])),
+      requests: counts,
+    }),
+    async close() {
+      await states.close();
+      await Promise.all([lambda.close(), model.close(), modal.close()]);
+      for (const server of [dynamodbProxy, s3Proxy, dynamodb, s3]) server.stop();
+    },
+  };
+}
