@@ -99,7 +99,7 @@ export const report = (deps: LlmDeps & RefereeDeps): Step =>
     const before = await deps.log.state(runId);
     for (const call of before.calls.values())
       if (call.to === "referee" && call.state === "submitted" && call.ticket !== null)
-        await deps.referee.cancel(call.ticket);
+        await cancelled(deps, call.ticket);
     if (before.status === "running") await endCalls(deps, deps.llm, runId);
     await bookAllLost(deps, runId);
     await deps.money.release(runId);
@@ -114,6 +114,15 @@ export const report = (deps: LlmDeps & RefereeDeps): Step =>
     await deps.runs.update(summarise(await deps.log.state(runId), deps.iso));
     return { ...input, next: "done" };
   });
+
+/** A referee that cannot be told ends its call by its own limit: the run ends all the same. */
+async function cancelled({ referee }: RefereeDeps, ticket: string): Promise<void> {
+  try {
+    await referee.cancel(ticket);
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+  }
+}
 
 function ending(state: RunState, stopped: string | undefined): RunEvent {
   if (state.cancelRequested) return { type: "run.finished", status: "canceled", reason: "the run was canceled" };

@@ -64,15 +64,16 @@ export async function askReferee(
     slot,
     model: null,
     schema: Verdict,
-    worstMicroUsd: deps.referee.price(settings.limits.totalMs),
+    worstMicroUsd: deps.referee.price(settings.limits.totalMs, options.device),
     submit: async () => {
       const submitted = await deps.referee.submit(request);
       return "verdict" in submitted ? checked(submitted) : submitted;
     },
     collect: async (ticket) => {
+      const collected = await deps.referee.collect(ticket);
+      if (collected === "running" || "ended" in collected) return collected;
       try {
-        const collected = await deps.referee.collect(ticket);
-        return collected === "running" ? collected : checked(collected);
+        return checked(collected);
       } catch (error) {
         return { ended: asAppError(error) };
       }
@@ -80,7 +81,8 @@ export async function askReferee(
     receipt: (verdict) => ({
       model: verdict.device,
       usage: null,
-      costMicroUsd: deps.referee.price(verdict.usage.deviceMs),
+      // The host is paid for all of an evaluation, not for the kernel's own calls alone.
+      costMicroUsd: deps.referee.price(verdict.usage.wallMs, verdict.device),
     }),
   });
 }
