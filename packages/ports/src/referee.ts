@@ -1,4 +1,4 @@
-import type { EvaluationRequest, Examination, ExaminationRequest, Verdict } from "@ksearch/domain";
+import type { AppError, Device, EvaluationRequest, Examination, ExaminationRequest, Verdict } from "@ksearch/domain";
 
 /**
  * The referee: one request, one verdict (design.md 6). A failing kernel is a verdict; AppError is for the referee's own
@@ -6,11 +6,12 @@ import type { EvaluationRequest, Examination, ExaminationRequest, Verdict } from
  */
 export interface Referee {
   submit(request: EvaluationRequest): Promise<{ verdict: Verdict } | { ticket: string }>;
-  collect(ticket: string): Promise<{ verdict: Verdict } | "running">;
+  /** `ended`: no verdict will come, for the reason given. What it throws says nothing of the ticket, which stands. */
+  collect(ticket: string): Promise<{ verdict: Verdict } | { ended: AppError } | "running">;
   /** Looks at a problem before a search: a refused problem is an answer, AppError is as for `submit`. */
   examine(request: ExaminationRequest): Promise<Examination>;
   /** Idempotent; an unknown or finished ticket is no error. */
   cancel(ticket: string): Promise<void>;
-  /** Worst-case cost of an evaluation that may take so long, whole micro-dollars. */
-  price(durationMs: number): number;
+  /** Cost of an evaluation that takes so long on a device, whole micro-dollars; used for the worst case, too. */
+  price(durationMs: number, device: Device): number;
 }

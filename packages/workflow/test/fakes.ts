@@ -243,7 +243,8 @@ export function ticketReferee(polls: number, judge: (request: EvaluationRequest)
     },
     async collect(ticket) {
       const open = tickets.get(ticket);
-      if (!open || canceled.includes(ticket)) throw new AppError("retry", "referee.gone", `there is no ${ticket}`);
+      if (!open || canceled.includes(ticket))
+        return { ended: new AppError("retry", "referee.gone", `there is no ${ticket}`) };
       open.polls -= 1;
       return open.polls > 0 ? "running" : { verdict: judge(open.request) };
     },

@@ -14,6 +14,7 @@ export function refereeContract(
     if ("verdict" in submitted) return submitted.verdict;
     for (;;) {
       const collected = await referee.collect(submitted.ticket);
+      if (collected !== "running" && "ended" in collected) throw collected.ended;
       if (collected !== "running") return collected.verdict;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }

@@ -64,15 +64,16 @@ export async function askReferee(
     slot,
     model: null,
     schema: Verdict,
-    worstMicroUsd: deps.referee.price(settings.limits.totalMs),
+    worstMicroUsd: deps.referee.price(settings.limits.totalMs, options.device),
     submit: async () => {
       const submitted = await deps.referee.submit(request);
       return "verdict" in submitted ? checked(submitted) : submitted;
     },
     collect: async (ticket) => {
+      const collected = await deps.referee.collect(ticket);
+      if (collected === "running" || "ended" in collected) return collected;
       try {
-        const collected = await deps.referee.collect(ticket);
-        return collected === "running" ? collected : checked(collected);
+        return checked(collected);
       } catch (error) {
         return { ended: asAppError(error) };
       }
@@ -80,15 +81,22 @@ export async function askReferee(
     receipt: (verdict) => ({
       model: verdict.device,
       usage: null,
-      costMicroUsd: deps.referee.price(verdict.usage.deviceMs),
+      // The host is paid for all of an evaluation, not for the kernel's own calls alone.
+      costMicroUsd: deps.referee.price(verdict.usage.wallMs, verdict.device),
     }),
   });
 }
 
-/** Stops the evaluations that are on their way: nobody will ask for them. */
+/**
+ * Stops the evaluations that are on their way: nobody will ask for them. A referee that cannot be told ends its call by its
+ * own limit: the run ends all the same.
+ */
 export async function cancelEvaluations({ referee }: RefereeDeps, { calls }: RunState): Promise<void> {
   for (const { to, state, ticket } of calls.values())
-    if (to === "referee" && state === "submitted" && ticket !== null) await referee.cancel(ticket);
+    if (to === "referee" && state === "submitted" && ticket !== null)
+      await referee.cancel(ticket).catch((error: unknown) => {
+        if (!(error instanceof AppError)) throw error;
+      });
 }
 
 /** The score, time and words of a verdict as events carry them. */
