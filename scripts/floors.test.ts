@@ -20,6 +20,8 @@ const floor4 = "floor 4 imports zod, the domain and the ports; adapters and vend
 const contract = "a contract suite imports the domain, its port and vitest, no adapter";
 const oneVendor = "one vendor a folder: an adapter imports no other adapter";
 const oneDoor = "adapters are wired in one place: packages/cli/src/local.ts, functions/src/runtime.ts";
+const stack =
+  "stacks import zod, the domain, the workflow and the table's schema; the cloud's own words are global there";
 const ownRandom = "a pure floor draws from the Rng that it is given";
 const global = (name: string) => `Do not use the global variable ${name}.`;
 
@@ -74,6 +76,18 @@ const refused: [path: string, code: string, message: string][] = [
   ["packages/cli/src/commands/serve.ts", importing("../../../adapters/src/sqlite/index.ts"), oneDoor],
   ["functions/src/steps/draft.ts", importing("@ksearch/adapters/s3"), oneDoor],
 
+  ["functions/src/events/ended.ts", importing("../../../packages/adapters/src/s3/index.ts"), oneDoor],
+  ["functions/src/steps/judge.ts", using("process.env.KSEARCH_TABLE"), "Don't use process.env."],
+  ["functions/src/steps/default.ts", "export default 1;\n", "Avoid default exports."],
+
+  ["stacks/adapter.ts", importing("@ksearch/adapters/s3"), stack],
+  ["stacks/climbs.ts", importing("../packages/adapters/src/s3/index.ts"), stack],
+  ["stacks/vendor.ts", importing("@pulumi/aws"), stack],
+  ["stacks/node.ts", importing("node:fs"), stack],
+  ["stacks/env.ts", using("process.env.KSEARCH_REGION"), "Don't use process.env."],
+  ["stacks/default.ts", "export default 1;\n", "Avoid default exports."],
+  ["vite.config.ts", "export default 1;\n", "Avoid default exports."],
+
   ["packages/cli/src/env.ts", using("process.env.HOME"), "Don't use process.env."],
   ["packages/workflow/src/bad/env.ts", using("process.env.HOME"), "Don't use process.env."],
   ["packages/adapters/src/openai/console.ts", using("console.log(1)"), "Don't use console."],
@@ -113,7 +127,12 @@ const allowed: [path: string, code: string][] = [
     `${importing("@ksearch/adapters/sqlite")}export const home = process.env.HOME;\nconsole.log(home);\n`,
   ],
   ["packages/cli/src/main.ts", using("process.env.HOME")],
-  ["functions/src/runtime.ts", `export const stage = process.env.STAGE;\n`],
+  ["functions/src/steps/vet.ts", importing("@ksearch/workflow")],
+  ["functions/src/runtime.ts", `${importing("@ksearch/adapters/s3")}export const stage = process.env.KSEARCH_STAGE;\n`],
+  ["stacks/good.ts", `${importing("@ksearch/workflow")}import { zod } from "zod";\nexport const own = zod;\n`],
+  ["stacks/table.ts", importing("@ksearch/adapters/dynamodb/table")],
+  ["stacks/own.ts", importing("./stage.ts")],
+  ["sst.config.ts", "export default process.env.KSEARCH_REGION;\n"],
   ["scripts/measure.ts", using("console.log(process.env.HOME)")],
 ];
 
