@@ -2,7 +2,12 @@ import { existsSync, mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import { S3Client } from "@aws-sdk/client-s3";
+import { SFNClient } from "@aws-sdk/client-sfn";
+import { GetParameterCommand, ParameterNotFound, SSMClient } from "@aws-sdk/client-ssm";
 import { agentLlm, deliver } from "@ksearch/adapters/agent";
+import { dynamoStores } from "@ksearch/adapters/dynamodb";
 import { fileBlobs, openFolder } from "@ksearch/adapters/files";
 import { labelledLlm } from "@ksearch/adapters/labelled";
 import { localEngine } from "@ksearch/adapters/localengine";
@@ -15,10 +20,12 @@ import {
   replayLlm,
   type Transcript,
 } from "@ksearch/adapters/replay";
+import { s3Blobs } from "@ksearch/adapters/s3";
 import { holdRun, isRunHeld, openDatabase, sqliteEvents, sqliteMoney, sqliteRuns } from "@ksearch/adapters/sqlite";
+import { stepFunctionsEngine } from "@ksearch/adapters/stepfunctions";
 import { subprocessReferee } from "@ksearch/adapters/subprocess";
 import { wandbTracker } from "@ksearch/adapters/wandb";
-import { AppError } from "@ksearch/domain";
+import { AppError, complaints, messageOf, parseJson } from "@ksearch/domain";
 import type { Blobs, Engine, Events, Llm, Money, Referee, Runs, Tracker } from "@ksearch/ports";
 import {
   agentLabel,
@@ -33,6 +40,7 @@ import {
   taskStates,
   waitStates,
 } from "@ksearch/workflow";
+import { z } from "zod";
 import { readText } from "./text.ts";
 import type { TrackingChoice, WandbDefaults } from "./tracking.ts";
 
@@ -45,6 +53,7 @@ export const home = fileURLToPath(new URL("../../../", import.meta.url));
 export const self = process.env.npm_command === "exec" ? "npx ksearch" : "ksearch";
 
 export type Stores = {
+  /** Where runs are kept, in words that a person can follow: a folder, or a stage's bucket. */
   root: string;
   blobs: Blobs;
   events: Events;
@@ -53,7 +62,18 @@ export type Stores = {
   log: Log;
   now: () => number;
   iso: (ms: number) => string;
+  /** True while an execution is at work on the run, here or in the stage. */
+  isHeld: (runId: string) => Promise<boolean>;
+  /** Keeps a run that nobody works on from being worked on; null: somebody does. */
+  holdIdle: (runId: string) => Promise<{ release: () => void } | null>;
 };
+
+/** Where a command looks for runs: a folder of this machine, or a deployed stage. */
+export type RunPlace = { artifactsDir: string; stage?: string | undefined };
+
+/** The stores that a command reads. AppError `caller` `store.none`, `stage.unknown`: there are none. */
+export const openRuns = async ({ artifactsDir, stage }: RunPlace): Promise<Stores> =>
+  stage === undefined ? openStores(artifactsDir, false) : (await openStage(stage)).stores;
 
 const now = (): number => Date.now();
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -79,16 +99,73 @@ export function openStores(artifactsDir: string, create: boolean): Stores {
     log: createLog(events, now),
     now,
     iso,
+    isHeld: async (runId) => isRunHeld(lockPath(root, runId)),
+    holdIdle: async (runId) => holdRun(lockPath(root, runId)),
   };
 }
 
-const lockPath = (stores: Stores, runId: string): string => join(stores.root, "locks", `${runId}.sqlite`);
+const lockPath = (root: string, runId: string): string => join(root, "locks", `${runId}.sqlite`);
 
-/** Holds a run for this process; null: another one is at work on it. */
-export const hold = (stores: Stores, runId: string) => holdRun(lockPath(stores, runId));
+/** The addresses that a deployed stage publishes (stacks/workflow.ts). */
+const StageConfig = z.object({
+  table: z.string().min(1),
+  bucket: z.string().min(1),
+  stateMachineArn: z.string().min(1),
+  region: z.string().min(1),
+});
 
-/** True while some process is at work on the run. */
-export const isHeld = (stores: Stores, runId: string): boolean => isRunHeld(lockPath(stores, runId));
+export type Stage = { name: string; stores: Stores; engine: Engine };
+
+/** A deployed stage, by the caller's own AWS credentials. AppError `caller` `stage.unknown`, `operator` `stage.access`. */
+export async function openStage(name: string): Promise<Stage> {
+  const { table, bucket, stateMachineArn, region } = await stageConfig(name);
+  const facts = dynamoStores({ client: new DynamoDBClient({ region }), table });
+  const engine = stepFunctionsEngine({ client: new SFNClient({ region }), stateMachineArn });
+  const stores: Stores = {
+    root: `s3://${bucket}`,
+    blobs: s3Blobs({ client: new S3Client({ region }), bucket }),
+    ...facts,
+    log: createLog(facts.events, now),
+    now,
+    iso,
+    isHeld: engine.isBusy,
+    // Step Functions itself refuses a second execution of a run.
+    holdIdle: async (runId) => ((await engine.isBusy(runId)) ? null : { release: () => undefined }),
+  };
+  return { name, stores, engine };
+}
+
+async function stageConfig(name: string): Promise<z.infer<typeof StageConfig>> {
+  if (!/^[a-z0-9-]{1,32}$/.test(name))
+    throw new AppError("caller", "stage.unknown", `'${name}' is no stage: lower-case letters, digits and '-'`);
+  const parameter = `/ksearch/${name}/config`;
+  let text: string | undefined;
+  try {
+    const client = new SSMClient({});
+    text = (await client.send(new GetParameterCommand({ Name: parameter }))).Parameter?.Value;
+  } catch (error) {
+    if (error instanceof ParameterNotFound)
+      throw new AppError(
+        "caller",
+        "stage.unknown",
+        `there is no stage '${name}' here (no ${parameter}): deploy it with scripts/deploy.sh, or set AWS_REGION and AWS_PROFILE to where it is`,
+        { cause: error },
+      );
+    throw new AppError(
+      "operator",
+      "stage.access",
+      `the stage '${name}' cannot be read with these AWS credentials: ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+  const config = StageConfig.safeParse(parseJson(text ?? ""));
+  if (config.success) return config.data;
+  throw new AppError(
+    "operator",
+    "stage.config",
+    `${parameter} is not what a deployment writes (${complaints(config.error)}): deploy the stage again`,
+  );
+}
 
 function openTranscript(path: string): Transcript {
   return parseTranscript(readText(path, "transcript"), path);
@@ -247,7 +324,7 @@ export function openEngine(stores: Stores, llm: Llm, referee: Referee): Engine {
     definition: stateMachine({ resource, taskTimeoutSeconds: week, machineTimeoutSeconds: week }),
     tasks: Object.fromEntries(Object.entries(taskStates).map(([state, step]) => [state, steps[step]])),
     waitsMs: Object.fromEntries(waitStates.map((state) => [state, state === "WaitWork" ? idlePollMs : pollMs])),
-    hold: (runId) => hold(stores, runId),
+    hold: (runId) => holdRun(lockPath(stores.root, runId)),
   });
 }
 

@@ -15,6 +15,8 @@ import { transcript } from "./commands/transcript.ts";
 import { home } from "./local.ts";
 
 const artifacts = () => new Option("--artifacts-dir <dir>", "where runs are kept").default(".ksearch");
+const stage = () =>
+  new Option("--stage <name>", "runs of a deployed stage, by your AWS credentials, instead of a folder's");
 const json = () => new Option("--json", "facts as JSON, for programs").default(false);
 const problemRoot = () =>
   new Option("--problems <dir>", "folder of problems: one folder a format, or a FlashInfer-Bench dataset").default(
@@ -157,13 +159,20 @@ export function program(): Command {
     .addOption(json())
     .action((given: string | undefined, flags) => resume(given, flags, flags));
 
-  root.command("list").description("all runs, newest first").addOption(artifacts()).addOption(json()).action(list);
+  root
+    .command("list")
+    .description("all runs, newest first")
+    .addOption(artifacts())
+    .addOption(stage())
+    .addOption(json())
+    .action(list);
   const reading = (name: string, description: string) =>
     root
       .command(name)
       .description(description)
       .argument("[run]", "id or part of it; default: the newest")
       .addOption(artifacts())
+      .addOption(stage())
       .addOption(json());
   reading("show", "the story of a run, event by event").action((given: string | undefined, flags) =>
     show(given, flags),
@@ -196,6 +205,7 @@ export function program(): Command {
     .argument("<file>", "the reply, or - for standard input")
     .option("--model-name <name>", "who answers, for the record", "agent")
     .addOption(artifacts())
+    .addOption(stage())
     .addOption(json())
     .action((given: string, call: string, file: string, flags) => answer(given, call, file, flags));
 
@@ -205,12 +215,14 @@ export function program(): Command {
     .argument("[run]", "id or part of it; default: the newest")
     .option("--label <words>", "what screens shall say of these replies; default: who answered and when")
     .addOption(artifacts())
+    .addOption(stage())
     .action((given: string | undefined, flags) => transcript(given, flags));
 
   withTracking(root.command("track"))
     .description("send a run to Weights & Biases, or what is left of it, from its log")
     .argument("[run]", "id or part of it; default: the newest")
     .addOption(artifacts())
+    .addOption(stage())
     .addOption(json())
     .action((given: string | undefined, flags) => track(given, flags, flags));
 
@@ -219,6 +231,7 @@ export function program(): Command {
     .description("end a run")
     .argument("<run>")
     .addOption(artifacts())
+    .addOption(stage())
     .addOption(json())
     .action((given: string, flags) => cancel(given, flags));
 

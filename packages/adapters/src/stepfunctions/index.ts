@@ -14,6 +14,11 @@ import type { Engine, ExecutionStatus } from "@ksearch/ports";
 
 export type StepFunctionsSettings = { client: SFNClient; stateMachineArn: string };
 
+export type StepFunctionsEngine = Engine & {
+  /** True while an execution is at work on the run. */
+  isBusy(runId: string): Promise<boolean>;
+};
+
 /** Executions of one run before something must be wrong with it. */
 const mostExecutions = 1_000;
 
@@ -21,7 +26,7 @@ const mostExecutions = 1_000;
  * The state machine in AWS Step Functions. The n-th execution of a run is named `<run>-<n>`: Step Functions takes a name once,
  * so two starters cannot both begin one. AppError `operator`: no such state machine, no permission; `retry`: throttled.
  */
-export function stepFunctionsEngine({ client, stateMachineArn }: StepFunctionsSettings): Engine {
+export function stepFunctionsEngine({ client, stateMachineArn }: StepFunctionsSettings): StepFunctionsEngine {
   const arnOf = (name: string): string => `${stateMachineArn.replace(":stateMachine:", ":execution:")}:${name}`;
   const described = async (executionArn: string) => {
     try {
@@ -31,27 +36,29 @@ export function stepFunctionsEngine({ client, stateMachineArn }: StepFunctionsSe
       throw failureOf(error, stateMachineArn);
     }
   };
+  /** The name of the next execution of a run; null: one is at work. */
+  const nextName = async (runId: string): Promise<string | null> => {
+    for (let nth = 1; nth <= mostExecutions; nth += 1) {
+      const name = `${runId}-${nth}`;
+      const known = await described(arnOf(name));
+      if (known === null) return name;
+      if (known.status === "RUNNING") return null;
+    }
+    throw new AppError("operator", "execution.many", `${runId} was executed ${mostExecutions} times: cancel it`);
+  };
   return {
     async start(input) {
-      for (let nth = 1; nth <= mostExecutions; nth += 1) {
-        const name = `${input.runId}-${nth}`;
-        const known = await described(arnOf(name));
-        if (known?.status === "RUNNING") throw busy(input.runId);
-        if (known !== null) continue;
-        try {
-          await client.send(new StartExecutionCommand({ stateMachineArn, name, input: JSON.stringify(input) }));
-        } catch (error) {
-          if (error instanceof ExecutionAlreadyExists) throw busy(input.runId);
-          throw failureOf(error, stateMachineArn);
-        }
-        return arnOf(name);
+      const name = await nextName(input.runId);
+      if (name === null) throw busy(input.runId);
+      try {
+        await client.send(new StartExecutionCommand({ stateMachineArn, name, input: JSON.stringify(input) }));
+      } catch (error) {
+        if (error instanceof ExecutionAlreadyExists) throw busy(input.runId);
+        throw failureOf(error, stateMachineArn);
       }
-      throw new AppError(
-        "operator",
-        "execution.many",
-        `${input.runId} was executed ${mostExecutions} times: cancel it`,
-      );
+      return arnOf(name);
     },
+    isBusy: async (runId) => (await nextName(runId)) === null,
     async stop(executionId) {
       try {
         await client.send(new StopExecutionCommand({ executionArn: executionId, error: "ksearch.Stopped" }));

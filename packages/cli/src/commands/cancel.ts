@@ -1,21 +1,21 @@
 import { AppError } from "@ksearch/domain";
 import type { Llm } from "@ksearch/ports";
 import { choicesOf, endCanceled, requestCancel } from "@ksearch/workflow";
-import { hold, openLlm, openStores, type Stores } from "../local.ts";
+import { openLlm, openRuns, type Stores } from "../local.ts";
 import { note, print, printJson } from "../output.ts";
 import { pickRun } from "./pick.ts";
 import type { ReadCommand } from "./read.ts";
 
 /** `ksearch cancel`: a working process ends after the steps at hand; a run that nobody works on is ended here. */
-export async function cancel(given: string, { artifactsDir, json }: ReadCommand): Promise<void> {
-  const stores = openStores(artifactsDir, false);
+export async function cancel(given: string, command: ReadCommand): Promise<void> {
+  const stores = await openRuns(command);
   const runId = await pickRun(stores, given);
   await requestCancel(stores, runId);
-  const held = hold(stores, runId);
+  const held = await stores.holdIdle(runId);
   if (held) await endCanceled(stores, await modelsOnTheWay(stores, runId), runId);
   held?.release();
   const { status } = await stores.log.state(runId);
-  if (json) return printJson({ runId, status, requested: true });
+  if (command.json) return printJson({ runId, status, requested: true });
   print(held ? `${runId} is ${status}` : `${runId} will end after the steps at hand`);
 }
 

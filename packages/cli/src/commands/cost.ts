@@ -1,13 +1,13 @@
 import { type CostLine, costLines, costTotal } from "@ksearch/domain";
 import { choicesOf } from "@ksearch/workflow";
-import { openStores } from "../local.ts";
+import { openRuns } from "../local.ts";
 import { columns, dollars, paint, print, printJson } from "../output.ts";
 import { pickRun } from "./pick.ts";
 import type { ReadCommand } from "./read.ts";
 
 /** `ksearch cost`: what a run paid, by model and purpose, and the prices that it was counted with. */
-export async function cost(given: string | undefined, { artifactsDir, json }: ReadCommand): Promise<void> {
-  const stores = openStores(artifactsDir, false);
+export async function cost(given: string | undefined, command: ReadCommand): Promise<void> {
+  const stores = await openRuns(command);
   const runId = await pickRun(stores, given);
   const lines = costLines(await stores.money.rows(runId));
   const total = costTotal(lines);
@@ -18,7 +18,7 @@ export async function cost(given: string | undefined, { artifactsDir, json }: Re
       choice.kind === "openai" ? choice.models.map(({ modelName, price }) => [modelName, price]) : [],
     ),
   );
-  if (json) return printJson({ runId, lines, total, prices });
+  if (command.json) return printJson({ runId, lines, total, prices });
   if (lines.length === 0) return print(`${runId} has paid for nothing yet`);
   const head = ["asked", "for", "calls", "in", "cached", "out", "thinking", "cost", "without an answer"];
   print(columns([head, ...lines.map(row), ["all", "", ...figures({ ...total, to: "llm" })]]));

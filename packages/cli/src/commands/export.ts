@@ -16,7 +16,7 @@ import {
 } from "@ksearch/domain";
 import { loadKernel } from "@ksearch/workflow";
 import { taskFolder } from "../continue.ts";
-import { openStores, type Stores } from "../local.ts";
+import { openRuns, type Stores } from "../local.ts";
 import { columns, count, note, print, printJson } from "../output.ts";
 import { writeText } from "../text.ts";
 import { pickRun } from "./pick.ts";
@@ -27,7 +27,7 @@ export type ExportCommand = ReadCommand & { to: string; force: boolean };
 
 /** `ksearch export`: a run as a K-Search run directory, which the original goes on from, with our report and log beside. */
 export async function exportRun(given: string | undefined, command: ExportCommand): Promise<void> {
-  const stores = openStores(command.artifactsDir, false);
+  const stores = await openRuns(command);
   const runId = await pickRun(stores, given);
   const report = await reportOf(stores, runId);
   const folder = taskFolder(resolve(command.to), report.problem);

@@ -1,6 +1,6 @@
 import { AppError, type OpenCall } from "@ksearch/domain";
 import { agentLabel, getJson, keys, StoredPrompt } from "@ksearch/workflow";
-import { deliver, openStores, type Stores, self } from "../local.ts";
+import { deliver, openRuns, type Stores, self } from "../local.ts";
 import { columns, duration, print, printJson } from "../output.ts";
 import { readText } from "../text.ts";
 import { pickRun } from "./pick.ts";
@@ -23,7 +23,7 @@ export async function prompts(
   given: string | undefined,
   command: ReadCommand & { call?: string | undefined },
 ): Promise<void> {
-  const stores = openStores(command.artifactsDir, false);
+  const stores = await openRuns(command);
   const { runId, calls } = await openPrompts(stores, given);
   if (command.call !== undefined) {
     const prompt = await getJson(stores.blobs, keys.prompt(runId, command.call), StoredPrompt);
@@ -59,7 +59,7 @@ export async function answer(
   file: string,
   command: ReadCommand & { modelName: string },
 ): Promise<void> {
-  const stores = openStores(command.artifactsDir, false);
+  const stores = await openRuns(command);
   const { runId, calls } = await openPrompts(stores, given);
   if (!calls.some((open) => open.call === call))
     throw new AppError(

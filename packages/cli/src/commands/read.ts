@@ -13,24 +13,25 @@ import {
   worldModelFile,
 } from "@ksearch/domain";
 import { loadKernel, loadVerdict } from "@ksearch/workflow";
-import { isHeld, openStores, type Stores, self } from "../local.ts";
+import { openRuns, type RunPlace, type Stores, self } from "../local.ts";
 import { columns, dollars, duration, micros, note, paint, print, printJson, times } from "../output.ts";
 import { eventLine, paintNode } from "../view/events.ts";
 import { resultLines } from "../view/result.ts";
 import { pickRun } from "./pick.ts";
 
-export type ReadCommand = { artifactsDir: string; json: boolean };
+export type ReadCommand = RunPlace & { json: boolean };
 
 /** `ksearch list`: one line a run, newest first. */
-export async function list({ artifactsDir, json }: ReadCommand): Promise<void> {
-  const stores = openStores(artifactsDir, false);
-  const runs = await Promise.all((await stores.runs.list(1_000)).map((run) => upToDate(stores, run)));
-  if (json) return printJson({ runs: runs.map((run) => ({ ...run, status: statusNow(stores, run) })) });
+export async function list(command: ReadCommand): Promise<void> {
+  const stores = await openRuns(command);
+  const lines = await Promise.all((await stores.runs.list(1_000)).map((run) => upToDate(stores, run)));
+  const runs = await Promise.all(lines.map(async (run) => ({ ...run, status: await statusNow(stores, run) })));
+  if (command.json) return printJson({ runs });
   if (runs.length === 0) return print(`no runs yet: '${self} run' starts one`);
   const rows = runs.map((run) => [
     run.id,
     run.problem,
-    statusNow(stores, run) === "interrupted" ? paint.alert(`interrupted: ${self} resume`) : run.status,
+    run.status === "interrupted" ? paint.alert(`interrupted: ${self} resume`) : run.status,
     String(run.attempts),
     times(run.bestScore),
     dollars(run.costMicroUsd),
@@ -55,15 +56,15 @@ async function upToDate(stores: Stores, run: RunSummary): Promise<RunSummary> {
 }
 
 /** The status in the log; `interrupted` when it says running but no process is at work (killed, or the power went). */
-const statusNow = (stores: Stores, run: RunSummary): RunSummary["status"] | "interrupted" =>
-  run.status === "running" && !isHeld(stores, run.id) ? "interrupted" : run.status;
+const statusNow = async (stores: Stores, run: RunSummary): Promise<RunSummary["status"] | "interrupted"> =>
+  run.status === "running" && !(await stores.isHeld(run.id)) ? "interrupted" : run.status;
 
 /** `ksearch show`: the whole story of a run. */
-export async function show(given: string | undefined, { artifactsDir, json }: ReadCommand): Promise<void> {
-  const stores = openStores(artifactsDir, false);
+export async function show(given: string | undefined, command: ReadCommand): Promise<void> {
+  const stores = await openRuns(command);
   const runId = await pickRun(stores, given);
   const log = await stores.events.read(runId, 0);
-  if (json)
+  if (command.json)
     return printJson({
       runId,
       balance: await stores.money.balance(runId),
@@ -80,10 +81,10 @@ export async function show(given: string | undefined, { artifactsDir, json }: Re
 }
 
 /** `ksearch tree`: the world model as it stands, each node with its evidence. */
-export async function tree(given: string | undefined, { artifactsDir, json }: ReadCommand): Promise<void> {
-  const stores = openStores(artifactsDir, false);
+export async function tree(given: string | undefined, command: ReadCommand): Promise<void> {
+  const stores = await openRuns(command);
   const state = await stores.log.state(await pickRun(stores, given));
-  if (json) {
+  if (command.json) {
     const claimed = new Set([...state.cycles.values()].map((cycle) => cycle.nodeId));
     const nodes = [...state.tree.nodes.values()].map((node) => ({
       ...node,
@@ -108,7 +109,7 @@ export async function kernel(
   given: string | undefined,
   command: ReadCommand & { attempt?: string | undefined },
 ): Promise<void> {
-  const stores = openStores(command.artifactsDir, false);
+  const stores = await openRuns(command);
   const state = await stores.log.state(await pickRun(stores, given));
   const attempt = command.attempt === undefined ? undefined : state.attempts[Number(command.attempt) - 1];
   if (command.attempt !== undefined && !attempt)

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { baseOf, type RunReport, reportHtml, reportMarkdown } from "@ksearch/domain";
 import { loadKernel, loadReport } from "@ksearch/workflow";
-import { openStores, type Stores } from "../local.ts";
+import { openRuns, type Stores } from "../local.ts";
 import { print, printJson } from "../output.ts";
 import { writeText } from "../text.ts";
 import { diffsOf } from "../view/diff.ts";
@@ -12,7 +12,7 @@ export type ReportCommand = ReadCommand & { html?: boolean | undefined; out?: st
 
 /** `ksearch report`: what a run found and why, of any run in any state: Markdown on standard output, or a page in a file. */
 export async function report(given: string | undefined, command: ReportCommand): Promise<void> {
-  const stores = openStores(command.artifactsDir, false);
+  const stores = await openRuns(command);
   const runId = await pickRun(stores, given);
   const found = await reportOf(stores, runId);
   const format = command.html ? "html" : "md";

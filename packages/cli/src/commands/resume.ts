@@ -2,11 +2,11 @@ import { isDeepStrictEqual } from "node:util";
 import { AppError, type RunEvent, type RunState } from "@ksearch/domain";
 import { choicesOf, keepChoice, labelsOf, liveLabel, type ModelChoice } from "@ksearch/workflow";
 import {
-  hold,
   openLlm,
-  openStores,
+  openRuns,
   openTracker,
   pathFrom,
+  type RunPlace,
   refereePython,
   type Stores,
   transcriptFor,
@@ -18,12 +18,12 @@ import { knownTracking } from "../tracking.ts";
 import { execute } from "./execute.ts";
 import { pickRun } from "./pick.ts";
 
-export type ResumeCommand = { artifactsDir: string; json: boolean; refereePython?: string | undefined };
+export type ResumeCommand = RunPlace & { json: boolean; refereePython?: string | undefined };
 
 /** `ksearch resume`: a new execution over the same log; recorded answers are used, dead claims are taken over. */
 export async function resume(given: string | undefined, rawFlags: unknown, command: ResumeCommand): Promise<void> {
   const flags = parseFlags(ResumeFlags, rawFlags);
-  const stores = openStores(command.artifactsDir, false);
+  const stores = await openRuns(command);
   const runId = await pickRun(stores, given);
   const state = await stores.log.state(runId);
   if (state.status !== "running" && state.status !== "paused")
@@ -55,7 +55,7 @@ function choose(state: RunState, flags: ResumeFlags, former: readonly ModelChoic
 
 /** Records that other models are asked from here on, for this execution and all later ones. */
 async function change(stores: Stores, { runId, options }: RunState, choice: ModelChoice): Promise<void> {
-  const held = hold(stores, runId);
+  const held = await stores.holdIdle(runId);
   if (held === null)
     throw new AppError("caller", "run.busy", `another process is at work on ${runId}: its models stay as they are`);
   try {

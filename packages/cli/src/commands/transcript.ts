@@ -1,6 +1,6 @@
 import { AppError, type LoggedEvent } from "@ksearch/domain";
 import { Answer, getJson, keys } from "@ksearch/workflow";
-import { formatTranscript, openStores, type RecordedReply } from "../local.ts";
+import { formatTranscript, openRuns, type RecordedReply, type RunPlace } from "../local.ts";
 import { print } from "../output.ts";
 import { pickRun } from "./pick.ts";
 
@@ -9,9 +9,9 @@ import { pickRun } from "./pick.ts";
  */
 export async function transcript(
   given: string | undefined,
-  command: { artifactsDir: string; label?: string | undefined },
+  command: RunPlace & { label?: string | undefined },
 ): Promise<void> {
-  const stores = openStores(command.artifactsDir, false);
+  const stores = await openRuns(command);
   const runId = await pickRun(stores, given);
   const state = await stores.log.state(runId);
   const replies: RecordedReply[] = [];
