@@ -1,3 +1,4 @@
+export * from "./blob-key.ts";
 export * from "./budget.ts";
 export * from "./costs.ts";
 export * from "./digest.ts";

@@ -1,10 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { link, mkdir, open, readdir, readFile, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { AppError } from "@ksearch/domain";
+import { AppError, blobKey } from "@ksearch/domain";
 import type { Blobs } from "@ksearch/ports";
-
-const keyPattern = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/;
 
 /**
  * Blobs as plain files below a folder, which a person can read. A file appears whole under its name or not at all: it is
@@ -13,15 +11,7 @@ const keyPattern = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*
 export function fileBlobs(folder: string): Blobs {
   const root = resolve(folder);
   const incoming = join(root, ".incoming");
-  const pathOf = (key: string): string => {
-    if (!keyPattern.test(key))
-      throw new AppError(
-        "caller",
-        "blobs.key",
-        `'${key.slice(0, 80)}' is not a key: letters, digits, '.', '_', '-' and single slashes`,
-      );
-    return join(root, key);
-  };
+  const pathOf = (key: string): string => join(root, blobKey(key));
   return {
     async put(key, bytes) {
       const path = pathOf(key);

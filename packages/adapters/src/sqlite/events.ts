@@ -2,8 +2,8 @@ import type { DatabaseSync } from "node:sqlite";
 import { RunEvent } from "@ksearch/domain";
 import type { Events } from "@ksearch/ports";
 import { z } from "zod";
+import { readText } from "../rows.ts";
 import { transaction } from "./database.ts";
-import { readText } from "./rows.ts";
 
 const Row = z.object({ seq: z.int(), at_ms: z.int(), event: z.string() });
 

@@ -2,8 +2,8 @@ import type { DatabaseSync } from "node:sqlite";
 import { UsageRow } from "@ksearch/domain";
 import type { Money } from "@ksearch/ports";
 import { z } from "zod";
+import { readText } from "../rows.ts";
 import { transaction } from "./database.ts";
-import { readText } from "./rows.ts";
 
 const Purse = z.object({ cap: z.int().nullable(), reserved: z.int(), spent: z.int() });
 const Amount = z.object({ micro_usd: z.int() });

@@ -2,7 +2,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { RunSummary } from "@ksearch/domain";
 import type { Runs } from "@ksearch/ports";
 import { z } from "zod";
-import { readText } from "./rows.ts";
+import { readText } from "../rows.ts";
 
 const Row = z.object({ summary: z.string() });
 

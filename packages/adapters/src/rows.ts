@@ -1,7 +1,10 @@
 import { AppError } from "@ksearch/domain";
 import type { z } from "zod";
 
-/** JSON text of a row as what it should be. Throws AppError `operator` `store.corrupt` that names `what` it was to be. */
+/**
+ * JSON text of a database's row as what it should be. Throws AppError `operator` `store.corrupt` that names `what` it was
+ * to be.
+ */
 export function readText<T>(schema: z.ZodType<T>, text: string, what: string): T {
   try {
     return schema.parse(JSON.parse(text));
@@ -10,9 +13,7 @@ export function readText<T>(schema: z.ZodType<T>, text: string, what: string): T
       "operator",
       "store.corrupt",
       `${what} in the database is not readable: restore the database from a copy`,
-      {
-        cause: error,
-      },
+      { cause: error },
     );
   }
 }
