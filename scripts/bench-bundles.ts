@@ -40,7 +40,8 @@ try {
     if (bundle.bytes > limits.bytes) failures.push(`${bundle.name} is larger than ${limits.bytes / 1e6} MB`);
     if (importMs > limits.importMs) failures.push(`${bundle.name} takes longer than ${limits.importMs} ms to import`);
     const ports = stepPorts[bundle.name as keyof typeof stepPorts] ?? ["llm", "referee"];
-    if (sdks.includes("modal") && !ports.includes("referee")) failures.push(`${bundle.name} carries Modal's SDK in vain`);
+    if (sdks.includes("modal") && !ports.includes("referee"))
+      failures.push(`${bundle.name} carries Modal's SDK in vain`);
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { build, type Metafile } from "esbuild";
 
 /** The Lambda functions as they are deployed: one ES module each (SST's own settings for Node functions). */
 
@@ -40,22 +40,24 @@ export async function buildFunctions(folder: string): Promise<Bundle[]> {
         format: "esm",
         mainFields: ["module", "main"],
         minify: true,
-        keepNames: true,
         metafile: true,
         banner: { js: banner },
         logLevel: "error",
       });
-      return { name, path, bytes: statSync(path).size, packages: packagesIn(Object.keys(metafile.inputs)) };
+      return { name, path, bytes: statSync(path).size, packages: packagesIn(metafile) };
     }),
   );
 }
 
-const packagesIn = (inputs: readonly string[]): string[] =>
+const packagesIn = ({ outputs }: Metafile): string[] =>
   [
     ...new Set(
-      inputs.flatMap((input) => {
-        const name = /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(input)?.[1];
-        return name === undefined ? [] : [name];
-      }),
+      Object.values(outputs)
+        .flatMap(({ inputs }) => Object.entries(inputs))
+        .flatMap(([input, { bytesInOutput }]) => {
+          if (bytesInOutput === 0) return [];
+          const name = /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(input)?.[1];
+          return name === undefined ? [] : [name];
+        }),
     ),
   ].sort();

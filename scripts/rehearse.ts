@@ -51,12 +51,18 @@ async function onOneMachine(folder: string) {
     return stdout;
   };
   const few = ["--warmup-runs", "1", "--iterations", "3", "--num-trials", "1"];
-  const search = ["--world-model", "--lanes", values.lanes, "--budget-attempts", values.attempts, "--seed", values.seed];
+  const search = [
+    "--world-model",
+    "--lanes",
+    values.lanes,
+    "--budget-attempts",
+    values.attempts,
+    "--seed",
+    values.seed,
+  ];
   await cli("run", problemName, ...search, ...few, "--transcript", transcript, ...at);
   const { runId, events } = JSON.parse(await cli("show", ...at)) as { runId: string; events: LoggedEvent[] };
-  const problem = Problem.parse(
-    JSON.parse(readFileSync(join(folder, ".ksearch/runs", runId, "problem.json"), "utf8")),
-  );
+  const problem = Problem.parse(JSON.parse(readFileSync(join(folder, ".ksearch/runs", runId, "problem.json"), "utf8")));
   const created = events.find(({ event }) => event.type === "run.created")?.event as Extract<
     RunEvent,
     { type: "run.created" }
@@ -76,10 +82,16 @@ function tell(rehearsal: Rehearsal, state: RunState, wallMs: number): void {
   const { lambda, counts, happenings } = rehearsal;
   const entered = happenings.filter(({ type }) => type === "StateEntered").length;
   const killed = lambda.invoked.filter(({ outcome }) => outcome === "killed").length;
-  say(`  ${state.status} after ${seconds(wallMs)}: ${state.judged} attempts, best ${state.best?.score.toFixed(2)} times the reference`);
-  say(`  ${entered} states entered, ${lambda.invoked.length} invocations (${killed} killed) in ${lambda.invoked.filter(({ isCold }) => isCold).length} containers`);
+  say(
+    `  ${state.status} after ${seconds(wallMs)}: ${state.judged} attempts, best ${state.best?.score.toFixed(2)} times the reference`,
+  );
+  say(
+    `  ${entered} states entered, ${lambda.invoked.length} invocations (${killed} killed) in ${lambda.invoked.filter(({ isCold }) => isCold).length} containers`,
+  );
   for (const [service, count] of Object.entries(counts))
-    say(`  ${service}: ${count.requests} requests, ${(count.bytes / 1e6).toFixed(2)} MB sent, ${count.faults} disturbed`);
+    say(
+      `  ${service}: ${count.requests} requests, ${(count.bytes / 1e6).toFixed(2)} MB sent, ${count.faults} disturbed`,
+    );
 }
 
 const folder = mkdtempSync(join(tmpdir(), "ksearch-rehearsal-"));
@@ -91,7 +103,8 @@ try {
   const local = await onOneMachine(folder);
   say(`  ${local.events.length} events in ${seconds(performance.now() - began)}`);
 
-  const plan: FaultPlan = values.faults || Number(values.kills) > 0 ? faultPlan(Number(values.seed), Number(values.kills)) : noFaults;
+  const plan: FaultPlan =
+    values.faults || Number(values.kills) > 0 ? faultPlan(Number(values.seed), Number(values.kills)) : noFaults;
   const synthesis = await synthesised();
   const bundles = await buildFunctions(join(folder, "bundles"));
   say(`the cloud, rehearsed: ${bundles.length} bundles${plan === noFaults ? "" : ", with faults"}`);
@@ -103,7 +116,13 @@ try {
     tell(rehearsal, state, wallMs);
     for (const [fault, count] of Object.entries(plan.done())) say(`  fault: ${fault}: ${count}`);
     const wrong = [
-      ...violations({ state, events, asked: rehearsal.asked(), money: await rehearsal.money(), faulty: plan !== noFaults }),
+      ...violations({
+        state,
+        events,
+        asked: rehearsal.asked(),
+        money: await rehearsal.money(),
+        faulty: plan !== noFaults,
+      }),
       ...differences(local.events, events, plan !== noFaults),
     ];
     failed = wrong.length > 0;

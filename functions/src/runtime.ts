@@ -50,16 +50,17 @@ function environmentOf<T>(schema: z.ZodType<T>): T {
   );
 }
 
-/** What lives as long as the container: clients keep their connections, the log its folded runs. */
-const once = <T>(make: () => T): (() => T) => {
-  let made: { value: T } | undefined;
-  return () => {
-    made ??= { value: make() };
-    return made.value;
-  };
-};
+// What lives as long as the container: clients keep their connections, the log its folded runs. Made in functions, not when
+// the module is loaded, so that a bundle is without what its handler does not call.
 
-const stores = once((): Deps => {
+let madeStores: Deps | undefined;
+
+function stores(): Deps {
+  madeStores ??= openStores();
+  return madeStores;
+}
+
+function openStores(): Deps {
   const { KSEARCH_TABLE, KSEARCH_BUCKET } = environmentOf(Environment);
   const now = (): number => Date.now();
   const facts = dynamoStores({ client: new DynamoDBClient({}), table: KSEARCH_TABLE });
@@ -70,7 +71,7 @@ const stores = once((): Deps => {
     now,
     iso: (ms) => new Date(ms).toISOString(),
   };
-});
+}
 
 /** The models that a run's choices name. */
 async function modelsOf(deps: Deps, runId: string): Promise<Llm> {
@@ -97,7 +98,7 @@ function makersOf({ blobs }: Deps, choice: ModelChoice): [label: string, make: (
 }
 
 /** Models by execution: a resumed run may ask others. */
-const modelsInUse = new Map<string, Promise<Llm>>();
+const modelsInUse = /* @__PURE__ */ new Map<string, Promise<Llm>>();
 
 function models(deps: Deps, { runId, epoch = 0 }: Ids): Promise<Llm> {
   const key = `${runId}/${epoch}`;
@@ -107,7 +108,14 @@ function models(deps: Deps, { runId, epoch = 0 }: Ids): Promise<Llm> {
   return known;
 }
 
-const referee = once((): Referee => {
+let madeReferee: Referee | undefined;
+
+function referee(): Referee {
+  madeReferee ??= openReferee();
+  return madeReferee;
+}
+
+function openReferee(): Referee {
   const { MODAL_TOKEN_ID, MODAL_TOKEN_SECRET, KSEARCH_MODAL_APP, KSEARCH_MODAL_DEVICES } =
     environmentOf(ModalEnvironment);
   return modalReferee({
@@ -115,7 +123,7 @@ const referee = once((): Referee => {
     token: { tokenId: MODAL_TOKEN_ID, tokenSecret: MODAL_TOKEN_SECRET },
     ...(KSEARCH_MODAL_DEVICES === undefined ? {} : { devices: JSON.parse(KSEARCH_MODAL_DEVICES) }),
   });
-});
+}
 
 /** What log lines and metrics are found by. */
 const Ids = z.object({
@@ -128,31 +136,31 @@ type Ids = z.infer<typeof Ids>;
 
 type Handler = (input: unknown, context: Context) => Promise<Json>;
 
-const logger = once(() => new Logger());
-const metrics = once(() => new Metrics());
+const logger = new Logger();
+const metrics = new Metrics();
 
 /** A handler with its log line and metrics. Errors go to the engine, under a name that its Retry knows. */
 function watched(work: (ids: Ids, input: unknown) => Promise<Json>): Handler {
   return async (input, context) => {
     const ids = Ids.parse(input);
-    logger().addContext(context);
-    logger().appendKeys({ tenant: "default", ...ids });
+    logger.addContext(context);
+    logger.appendKeys({ tenant: "default", ...ids });
     const began = performance.now();
     try {
       const output = await work(ids, input);
       const next = z.object({ next: z.string() }).safeParse(output).data?.next;
-      logger().info("step", { next, durationMs: Math.round(performance.now() - began) });
-      metrics().addMetric(next === "wait" ? "stepWaits" : "stepDone", MetricUnit.Count, 1);
+      logger.info("step", { next, durationMs: Math.round(performance.now() - began) });
+      metrics.addMetric(next === "wait" ? "stepWaits" : "stepDone", MetricUnit.Count, 1);
       return output;
     } catch (thrown) {
       const { who, code, message } = asAppError(thrown);
       const name = thrown instanceof Error && thrown.name === retryError ? retryError : `ksearch.${code}`;
-      logger().error("step failed", { who, code, error: message });
-      metrics().addMetric("stepFailed", MetricUnit.Count, 1);
+      logger.error("step failed", { who, code, error: message });
+      metrics.addMetric("stepFailed", MetricUnit.Count, 1);
       throw Object.assign(new Error(message, { cause: thrown }), { name });
     } finally {
-      logger().resetKeys();
-      metrics().publishStoredMetrics();
+      logger.resetKeys();
+      metrics.publishStoredMetrics();
     }
   };
 }
@@ -167,7 +175,3 @@ export const llmStep = (make: (deps: LlmDeps) => Step): Handler =>
 /** A step that asks the referee. */
 export const refereeStep = (make: (deps: RefereeDeps) => Step): Handler =>
   watched((_, input) => make({ ...stores(), referee: referee() })(input));
-
-/** A step that ends what was asked of either. */
-export const endingStep = (make: (deps: LlmDeps & RefereeDeps) => Step): Handler =>
-  watched(async (ids, input) => make({ ...stores(), llm: await models(stores(), ids), referee: referee() })(input));

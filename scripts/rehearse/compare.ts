@@ -2,7 +2,15 @@ import type { LoggedEvent, RunState, UsageRow } from "@ksearch/domain";
 
 /** Kinds of events that only slow answers, or only faults, bring. */
 const ofTickets = new Set(["call.ticketed"]);
-const ofFaults = new Set(["call.lost", "call.failed", "lane.stopped", "cycle.takenOver", "run.paused", "execution.started", "round.opened"]);
+const ofFaults = new Set([
+  "call.lost",
+  "call.failed",
+  "lane.stopped",
+  "cycle.takenOver",
+  "run.paused",
+  "execution.started",
+  "round.opened",
+]);
 
 const kindsOf = (events: readonly LoggedEvent[]) => new Set(events.map(({ event }) => event.type));
 const countOf = (events: readonly LoggedEvent[], type: string) =>
@@ -25,7 +33,13 @@ export function differences(local: readonly LoggedEvent[], cloud: readonly Logge
   ];
 }
 
-type Told = { state: RunState; events: readonly LoggedEvent[]; asked: readonly string[]; money: readonly UsageRow[]; faulty: boolean };
+type Told = {
+  state: RunState;
+  events: readonly LoggedEvent[];
+  asked: readonly string[];
+  money: readonly UsageRow[];
+  faulty: boolean;
+};
 
 /** Which rules a log breaks: each answer recorded once and paid once, everything settled, an ending. */
 export function violations({ state, events, asked, money, faulty }: Told): string[] {

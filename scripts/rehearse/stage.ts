@@ -91,7 +91,10 @@ export async function startRehearsal({ root, folder, synthesis, bundles, transcr
     new CreateTableCommand({
       TableName: table,
       BillingMode: "PAY_PER_REQUEST",
-      AttributeDefinitions: Object.keys(tableSchema.fields).map((name) => ({ AttributeName: name, AttributeType: "S" })),
+      AttributeDefinitions: Object.keys(tableSchema.fields).map((name) => ({
+        AttributeName: name,
+        AttributeType: "S",
+      })),
       KeySchema: [
         { AttributeName: tableSchema.primaryIndex.hashKey, KeyType: "HASH" },
         { AttributeName: tableSchema.primaryIndex.rangeKey, KeyType: "RANGE" },

@@ -1,4 +1,4 @@
 import { report } from "@ksearch/workflow/steps";
-import { endingStep } from "../runtime.ts";
+import { llmStep } from "../runtime.ts";
 
-export const handler = endingStep(report);
+export const handler = llmStep(report);

@@ -1,7 +1,7 @@
 import { AppError } from "@ksearch/domain";
 import { z } from "zod";
 import { bookAllLost } from "./ask.ts";
-import type { LlmDeps, RefereeDeps } from "./deps.ts";
+import type { Deps, LlmDeps, RefereeDeps } from "./deps.ts";
 import { endCanceled } from "./runs.ts";
 import { endCalls } from "./steps/llm.ts";
 import { cancelEvaluations } from "./steps/referee.ts";
@@ -21,22 +21,34 @@ const words: Record<EndedExecution["status"], string> = {
   ABORTED: "the execution was stopped from outside",
 };
 
-/**
- * Tidies up after an execution that ended without its last step: work at providers and on GPUs is canceled, money that
- * was reserved is settled or given back, and the run is canceled if that was asked for, else paused. Its claims need no
- * release: the next execution takes over those of older epochs. Idempotent; a run that a newer execution works on, or that
- * has ended, stays as it is.
- */
-export async function settleExecution(
-  deps: LlmDeps & RefereeDeps,
-  { runId, status, stoppedAtMs }: EndedExecution,
-): Promise<"settled" | "newer" | "over"> {
-  const state = await deps.log.state(runId);
-  if (state.status !== "running" && state.status !== "paused") return "over";
+/** Null: the run is this execution's to tidy up. `over`: it has ended. `newer`: another execution works on it. */
+async function standsOf(deps: Deps, { runId, stoppedAtMs }: EndedExecution): Promise<"over" | "newer" | null> {
+  const { status } = await deps.log.state(runId);
+  if (status !== "running" && status !== "paused") return "over";
   const begun = (await deps.events.read(runId, 0)).findLast(({ event }) => event.type === "execution.started");
-  if (begun !== undefined && begun.atMs > stoppedAtMs) return "newer";
-  await cancelEvaluations(deps, state);
-  if (state.cancelRequested) {
+  return begun !== undefined && begun.atMs > stoppedAtMs ? "newer" : null;
+}
+
+/** After an execution that ended without its last step: stops what it has on GPUs. Idempotent. */
+export async function stopEvaluationsOf(
+  deps: RefereeDeps,
+  ended: EndedExecution,
+): Promise<"settled" | "newer" | "over"> {
+  const stands = await standsOf(deps, ended);
+  if (stands === null) await cancelEvaluations(deps, await deps.log.state(ended.runId));
+  return stands ?? "settled";
+}
+
+/**
+ * After an execution that ended without its last step: what is at work at providers is canceled, money that was reserved is
+ * settled or given back, and the run is canceled if that was asked for, else paused. Its claims need no release: the next
+ * execution takes over those of older epochs. Idempotent.
+ */
+export async function settleExecution(deps: LlmDeps, ended: EndedExecution): Promise<"settled" | "newer" | "over"> {
+  const stands = await standsOf(deps, ended);
+  if (stands !== null) return stands;
+  const { runId, status } = ended;
+  if ((await deps.log.state(runId)).cancelRequested) {
     await endCanceled(deps, deps.llm, runId);
     return "settled";
   }

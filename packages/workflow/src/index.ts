@@ -1,5 +1,5 @@
 export type { Deps, LlmDeps, Ports, RefereeDeps } from "./deps.ts";
-export { EndedExecution, settleExecution } from "./ended.ts";
+export { EndedExecution, settleExecution, stopEvaluationsOf } from "./ended.ts";
 export { createLog, type Log } from "./log.ts";
 export {
   type MachineSettings,

@@ -10,6 +10,7 @@ export type StepName =
   | "openRound"
   | "closeRound"
   | "confirm"
+  | "stopEvaluations"
   | "report"
   | "runFailed"
   | "claim"
@@ -29,7 +30,8 @@ export const stepPorts: Readonly<Record<StepName, readonly ("llm" | "referee")[]
   openRound: [],
   closeRound: [],
   confirm: ["referee"],
-  report: ["llm", "referee"],
+  stopEvaluations: ["referee"],
+  report: ["llm"],
   runFailed: [],
   claim: [],
   propose: ["llm"],
@@ -91,6 +93,7 @@ export const taskStates: Readonly<Record<string, StepName>> = {
   CloseRound: "closeRound",
   Confirm: "confirm",
   CollectConfirm: "confirm",
+  StopEvaluations: "stopEvaluations",
   Report: "report",
   RunFailed: "runFailed",
   Claim: "claim",
@@ -181,25 +184,25 @@ export function stateMachine({ resource, taskTimeoutSeconds, machineTimeoutSecon
     States: {
       Prepare: task("Prepare", "Prepared", "RunFailed"),
       Prepared: choice(
-        { seed: "EvaluateSeed", init: "InitWorldModel", round: "OpenRound", report: "Report" },
+        { seed: "EvaluateSeed", init: "InitWorldModel", round: "OpenRound", report: "StopEvaluations" },
         "RunFailed",
       ),
       ...slow(
         "EvaluateSeed",
         "CollectSeed",
         "Seed",
-        { init: "InitWorldModel", round: "OpenRound", report: "Report" },
+        { init: "InitWorldModel", round: "OpenRound", report: "StopEvaluations" },
         "RunFailed",
       ),
       ...slow(
         "InitWorldModel",
         "CollectInit",
         "Init",
-        { init: "InitWorldModel", round: "OpenRound", report: "Report" },
+        { init: "InitWorldModel", round: "OpenRound", report: "StopEvaluations" },
         "RunFailed",
       ),
       OpenRound: task("OpenRound", "RoundOpened", "RunFailed"),
-      RoundOpened: choice({ lanes: "Lanes", report: "Report" }, "RunFailed"),
+      RoundOpened: choice({ lanes: "Lanes", report: "StopEvaluations" }, "RunFailed"),
       Lanes: {
         Type: "Map",
         ItemsPath: "$.items",
@@ -215,8 +218,9 @@ export function stateMachine({ resource, taskTimeoutSeconds, machineTimeoutSecon
         Next: "CloseRound",
       },
       CloseRound: task("CloseRound", "RunAgain", "RunFailed"),
-      RunAgain: choice({ again: "OpenRound", confirm: "Confirm", report: "Report" }, "RunFailed"),
-      ...slow("Confirm", "CollectConfirm", "Confirm", { confirm: "Confirm", report: "Report" }, "RunFailed"),
+      RunAgain: choice({ again: "OpenRound", confirm: "Confirm", report: "StopEvaluations" }, "RunFailed"),
+      ...slow("Confirm", "CollectConfirm", "Confirm", { confirm: "Confirm", report: "StopEvaluations" }, "RunFailed"),
+      StopEvaluations: task("StopEvaluations", "Report", "RunFailed"),
       Report: task("Report", "Done", "RunFailed"),
       RunFailed: last("RunFailed", "Stopped"),
       Stopped: { Type: "Fail", Error: "ksearch.RunFailed", Cause: "The run's log tells the cause and who must act." },

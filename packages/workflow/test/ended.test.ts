@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { requestCancel, settleExecution } from "../src/index.ts";
+import { type EndedExecution, requestCancel, settleExecution, stopEvaluationsOf } from "../src/index.ts";
 import { type Bench, bench, createRun, execute, goodModel, ticketReferee } from "./fakes.ts";
 
 /** Executions that ended without their last step: stopped from outside, out of time. */
@@ -20,8 +20,13 @@ async function stopped(referee = ticketReferee(forever)) {
   return { on, referee };
 }
 
-const settle = (on: Bench, status: "ABORTED" | "TIMED_OUT" = "TIMED_OUT", stoppedAtMs = on.now() + 1) =>
-  settleExecution(on, { runId: "run_a", status, stoppedAtMs });
+/** What the two functions that hear of an execution's end do, in either order. */
+async function settle(on: Bench, status: EndedExecution["status"] = "TIMED_OUT", stoppedAtMs = on.now() + 1) {
+  const ended = { runId: "run_a", status, stoppedAtMs };
+  const settled = await settleExecution(on, ended);
+  await stopEvaluationsOf(on, ended);
+  return settled;
+}
 
 describe("an execution that ended without its last step", () => {
   test("its evaluations are canceled, its money is given back, and the run waits to be resumed", async () => {

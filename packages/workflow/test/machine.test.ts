@@ -122,9 +122,9 @@ describe("ways out", () => {
 
   test("a step of the run that pauses it says 'report', and every Choice knows it", () => {
     for (const [name, state] of Object.entries(run))
-      if (state.Type === "Task" && !["Report", "RunFailed"].includes(name))
+      if (state.Type === "Task" && !["StopEvaluations", "Report", "RunFailed"].includes(name))
         expect(choiceAfter(run, name)?.Choices, name).toContainEqual(
-          expect.objectContaining({ StringEquals: "report", Next: "Report" }),
+          expect.objectContaining({ StringEquals: "report", Next: "StopEvaluations" }),
         );
   });
 

@@ -92,12 +92,18 @@ function duelEvent({ kernelId, rivalId }: Pair, verdict: Verdict): RunEvent {
   return { type: "duel.judged", kernelId, rivalId, status, score, ratio, winner: stands ? kernelId : rivalId, message };
 }
 
+/** Before the report: nobody will ask for the verdicts that are still on their way. */
+export const stopEvaluations = (deps: RefereeDeps): Step =>
+  runStep(deps, async (input) => {
+    await cancelEvaluations(deps, await deps.log.state(input.runId));
+    return { ...input, next: "report" };
+  });
+
 /** Writes what was found into a folder, frees what is held, and ends the run (or leaves it paused). */
-export const report = (deps: LlmDeps & RefereeDeps): Step =>
+export const report = (deps: LlmDeps): Step =>
   runStep(deps, async (input) => {
     const { runId } = input;
     const before = await deps.log.state(runId);
-    await cancelEvaluations(deps, before);
     if (before.status === "running") await endCalls(deps, deps.llm, runId);
     await bookAllLost(deps, runId);
     await deps.money.release(runId);

@@ -1,7 +1,7 @@
 import type { LlmDeps, RefereeDeps } from "../deps.ts";
 import type { StepName } from "../machine.ts";
 import { draft, vet } from "./draft.ts";
-import { confirm, report } from "./finish.ts";
+import { confirm, report, stopEvaluations } from "./finish.ts";
 import { init } from "./init.ts";
 import { claim, evaluate, judge, laneFailed } from "./lane.ts";
 import { closeRound, openRound, prepare, runFailed, seed } from "./run.ts";
@@ -24,6 +24,7 @@ export {
   report,
   runFailed,
   seed,
+  stopEvaluations,
   vet,
 };
 
@@ -35,6 +36,7 @@ export const createSteps = (deps: LlmDeps & RefereeDeps): Record<StepName, Step>
   openRound: openRound(deps),
   closeRound: closeRound(deps),
   confirm: confirm(deps),
+  stopEvaluations: stopEvaluations(deps),
   report: report(deps),
   runFailed: runFailed(deps),
   claim: claim(deps),

@@ -1,0 +1,4 @@
+import { stopEvaluations } from "@ksearch/workflow/steps";
+import { refereeStep } from "../runtime.ts";
+
+export const handler = refereeStep(stopEvaluations);
