@@ -170,9 +170,8 @@ export async function startRehearsal({ root, folder, synthesis, bundles, transcr
     ended: ({ status, input, stopDate }) => {
       if (status === "SUCCEEDED" || status === "RUNNING") return;
       const detail = { status, input, stopDate: stopDate ?? Date.now() };
-      invokeTask(lambda.url, "executionEnded", { detail }).catch((error: unknown) =>
-        lambda.logs.push(`executionEnded: ${String(error)}`),
-      );
+      for (const name of ["executionEnded", "evaluationsEnded"])
+        invokeTask(lambda.url, name, { detail }).catch((error: unknown) => lambda.logs.push(`${name}: ${String(error)}`));
     },
   });
   const engine = stepFunctionsEngine({
