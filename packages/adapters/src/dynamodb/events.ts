@@ -14,6 +14,9 @@ const partUnits = 120_000;
 const mostItems = 99;
 const mostBytes = 3_900_000;
 
+/** Reads before a gap is taken for one that stays; a transaction becomes visible in milliseconds. Some two seconds. */
+const gapTries = 12;
+
 type Item = FormattedItem<Store["event"]>;
 
 /**
@@ -52,7 +55,7 @@ export function dynamoEvents(store: Store): Events {
         "store.corrupt",
         `the log of ${runId} has a gap above event ${afterSeq}: restore the table from a copy`,
       );
-      const log = await retried(async () => joined(await items(runId, afterSeq), afterSeq), gap);
+      const log = await retried(async () => joined(await items(runId, afterSeq), afterSeq), gap, gapTries);
       return log.map(({ seq, atMs, text }): LoggedEvent => {
         return { seq, atMs, event: readText(RunEvent, text, `event ${seq} of ${runId}`) };
       });

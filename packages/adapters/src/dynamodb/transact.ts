@@ -6,14 +6,19 @@ import type { PutTransaction } from "dynamodb-toolbox/entity/actions/transactPut
 import { execute } from "dynamodb-toolbox/entity/actions/transactWrite";
 import type { Store } from "./store.ts";
 
+/** Some twelve seconds. */
 const mostTries = 50;
 
 /** What a transaction writes or checks. */
 export type Write = Pick<PutTransaction, "entity" | "params"> | Pick<ConditionCheck, "entity" | "params">;
 
 /** Does `work` until it gives more than undefined; waits longer from try to try. Throws `exhausted` in the end. */
-export async function retried<T>(work: () => Promise<T | undefined>, exhausted: AppError): Promise<T> {
-  for (let tries = 0; tries < mostTries; tries += 1) {
+export async function retried<T>(
+  work: () => Promise<T | undefined>,
+  exhausted: AppError,
+  most = mostTries,
+): Promise<T> {
+  for (let tries = 0; tries < most; tries += 1) {
     const result = await work();
     if (result !== undefined) return result;
     await sleep(Math.random() * Math.min(500, 10 * 2 ** tries));
