@@ -3,6 +3,8 @@
 SETUP_DEV=1
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
+bash scripts/cloud-servers.sh || say "the cloud's servers could not be set up: the tests that need them are skipped"
+
 npm run --silent check
 npx --no-install pyright -p packages/adapters/src/wandb
 cd packages/evaluator
