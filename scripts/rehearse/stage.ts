@@ -171,7 +171,9 @@ export async function startRehearsal({ root, folder, synthesis, bundles, transcr
       if (status === "SUCCEEDED" || status === "RUNNING") return;
       const detail = { status, input, stopDate: stopDate ?? Date.now() };
       for (const name of ["executionEnded", "evaluationsEnded"])
-        invokeTask(lambda.url, name, { detail }).catch((error: unknown) => lambda.logs.push(`${name}: ${String(error)}`));
+        invokeTask(lambda.url, name, { detail }).catch((error: unknown) =>
+          lambda.logs.push(`${name}: ${String(error)}`),
+        );
     },
   });
   const engine = stepFunctionsEngine({

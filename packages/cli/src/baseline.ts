@@ -9,6 +9,7 @@ import {
 } from "@ksearch/domain";
 import type { Referee } from "@ksearch/ports";
 import { baselineLatencies, findSolution } from "./local.ts";
+import { verdictOf } from "./verdict.ts";
 
 export type FoundBaseline = { baseline: NonNullable<RunOptions["baseline"]>; baselineNs: Record<string, number> };
 
@@ -55,7 +56,7 @@ async function measured(
   kernel: Kernel,
   { problem, device, settings }: { problem: FlashInferProblem; device: Device; settings: EvaluationSettings },
 ): Promise<Record<string, number>> {
-  const outcome = await referee.submit({
+  const verdict = await verdictOf(referee, {
     schema: "ksearch.request/1",
     requestId: `baseline/${kernelId(kernel)}`,
     problem,
@@ -64,9 +65,6 @@ async function measured(
     settings,
     device,
   });
-  if (!("verdict" in outcome))
-    throw new AppError("operator", "referee.ticket", "the local referee gave a ticket instead of a verdict");
-  const { verdict } = outcome;
   if (verdict.status !== "passed")
     throw new AppError(
       "caller",

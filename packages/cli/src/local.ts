@@ -11,6 +11,7 @@ import { dynamoStores } from "@ksearch/adapters/dynamodb";
 import { fileBlobs, openFolder } from "@ksearch/adapters/files";
 import { labelledLlm } from "@ksearch/adapters/labelled";
 import { localEngine } from "@ksearch/adapters/localengine";
+import { modalReferee } from "@ksearch/adapters/modal";
 import { noTracker } from "@ksearch/adapters/none";
 import { apiOf, createOpenAiLlm, keyFor, parsePrice, priceOf } from "@ksearch/adapters/openai";
 import {
@@ -41,6 +42,7 @@ import {
   waitStates,
 } from "@ksearch/workflow";
 import { z } from "zod";
+import type { RefereeChoice } from "./referee-choice.ts";
 import { readText } from "./text.ts";
 import type { TrackingChoice, WandbDefaults } from "./tracking.ts";
 
@@ -236,8 +238,35 @@ const refereeEnv = (): Record<string, string> => {
 /** Queueing for the device behind other lanes comes on top of a request's own limit. */
 const queueGraceMs = 600_000;
 
-/** The referee of this machine. `keepFolders`: where the folders of its judgements stay; null: they are removed. */
-export function openReferee(python: string, keepFolders: string | null = null): Referee {
+/** The app that the referee is deployed as at Modal. */
+export const modalApp = (): string => process.env.KSEARCH_MODAL_APP ?? "ksearch-referee";
+
+/** The caller's own token for Modal; null: the SDK reads its profile file, `~/.modal.toml`. */
+function modalToken(): { tokenId: string; tokenSecret: string } | null {
+  const { MODAL_TOKEN_ID: tokenId = "", MODAL_TOKEN_SECRET: tokenSecret = "" } = process.env;
+  if ((tokenId === "") !== (tokenSecret === ""))
+    throw new AppError(
+      "caller",
+      "referee.auth",
+      `${tokenId === "" ? "MODAL_TOKEN_ID" : "MODAL_TOKEN_SECRET"} is missing beside the other half of Modal's token: set both`,
+    );
+  return tokenId === "" ? null : { tokenId, tokenSecret };
+}
+
+/**
+ * Who judges. `python`: as given with --referee-python, for the referee of this machine. `keepFolders`: where the folders of
+ * its judgements stay; null: they are removed.
+ */
+export const openReferee = (
+  choice: RefereeChoice,
+  python: string | undefined,
+  keepFolders: string | null = null,
+): Referee =>
+  choice.kind === "modal"
+    ? modalReferee({ app: choice.app, token: modalToken() })
+    : localReferee(refereePython(python), keepFolders);
+
+function localReferee(python: string, keepFolders: string | null): Referee {
   if (keepFolders !== null) mkdirSync(keepFolders, { recursive: true });
   return subprocessReferee({
     command: [python, "-I", "-m", "ksearch_referee"],

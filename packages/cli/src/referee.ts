@@ -5,6 +5,8 @@ import {
   AppError,
   complaints,
   Device,
+  gpuFacts,
+  hostedGpuText,
   type Language,
   messageOf,
   type Problem,
@@ -12,7 +14,8 @@ import {
   problemName,
 } from "@ksearch/domain";
 import { z } from "zod";
-import { refereeEnv } from "./local.ts";
+import { refereeEnv, refereePython } from "./local.ts";
+import type { RefereeChoice } from "./referee-choice.ts";
 
 /** What `ksearch_referee doctor` tells of this machine, as far as a search needs it. */
 const Doctor = z.looseObject({
@@ -43,7 +46,7 @@ const Doctor = z.looseObject({
   compilerVersion: z.string().nullable(),
   compilerFlags: z.array(z.string()),
 });
-export type Doctor = z.infer<typeof Doctor>;
+type Doctor = z.infer<typeof Doctor>;
 
 /** What is to be judged here. */
 export type Wanted = { language: Language; device: Device; problem: Problem };
@@ -51,8 +54,41 @@ export type Wanted = { language: Language; device: Device; problem: Problem };
 /** On a machine that has just started, torch is first read from its disk: with CUDA, several GB of it. */
 const doctorTimeoutMs = 180_000;
 
+/** Where kernels will be judged: what prompts say of it, what traces call it, and by which version of the referee. */
+export type Bench = { facts: string; hardware: string; version: string };
+
+/** Looks at the place of a choice. AppError: it lacks what is wanted, with the mend. */
+export async function benchOf(choice: RefereeChoice, python: string | undefined, wanted: Wanted): Promise<Bench> {
+  if (choice.kind === "modal") return modalBench(choice.app, wanted);
+  const doctor = await askDoctor(refereePython(python), wanted);
+  return {
+    facts: machineFacts(doctor, wanted),
+    hardware: doctor.gpu ?? doctor.cpu,
+    version: doctor.harnessVersion,
+  };
+}
+
+/** A GPU at Modal, by its data sheet: nothing is started there to ask. */
+function modalBench(app: string, { language, device }: Wanted): Bench {
+  if (device === "cpu")
+    throw new AppError(
+      "caller",
+      "referee.device",
+      `the referee at Modal judges on GPUs: add --target-gpu ${Object.keys(gpuFacts).join("|")}, or --referee local for this processor`,
+    );
+  if (language === "cpp") throw cppOnGpu();
+  return { facts: hostedGpuText(device, language), hardware: gpuFacts[device].name, version: `${app} at Modal` };
+}
+
+const cppOnGpu = (): AppError =>
+  new AppError(
+    "caller",
+    "referee.language",
+    "C++ kernels are for processors: choose --language cuda, triton or python for a GPU, or add --target-gpu cpu",
+  );
+
 /** Asks the referee what this machine can do. AppError `operator` with the mend when it cannot judge here. */
-export async function askDoctor(python: string, wanted: Wanted): Promise<Doctor> {
+async function askDoctor(python: string, wanted: Wanted): Promise<Doctor> {
   const { stdout } = await promisify(execFile)(python, ["-I", "-m", "ksearch_referee", "doctor"], {
     env: refereeEnv(),
     timeout: doctorTimeoutMs,
@@ -108,12 +144,7 @@ function checkGpu(
       "referee.device",
       `this machine's GPU is an ${gpu}, and ${device} is asked for: add --target-gpu ${gpuDevice} to search for that, or ${runsOnCpu}`,
     );
-  if (language === "cpp")
-    throw new AppError(
-      "caller",
-      "referee.language",
-      "C++ kernels are for processors: choose --language cuda, triton or python for a GPU, or add --target-gpu cpu",
-    );
+  if (language === "cpp") throw cppOnGpu();
   if (judgesOnGpu.includes(language)) return;
   const mends: Partial<Record<Language, string>> = {
     cuda: "install CUDA's nvcc and g++, or name CUDA's folder in CUDA_HOME",
@@ -156,10 +187,10 @@ const needsTorch = (problem: Problem): boolean =>
   problem.format !== "flashinfer" || /^\s*(import|from)\s+torch\b/m.test(problem.definition.reference);
 
 /** What prompts say of the machine. */
-export const machineFacts = (doctor: Doctor, wanted: Wanted): string =>
-  wanted.device === "cpu" ? cpuFacts(doctor, wanted) : gpuFacts(doctor, wanted.language);
+const machineFacts = (doctor: Doctor, wanted: Wanted): string =>
+  wanted.device === "cpu" ? cpuFacts(doctor, wanted) : gpuText(doctor, wanted.language);
 
-function gpuFacts({ gpu, cuda, torch, torchCuda, triton, nvcc, python }: Doctor, language: Language): string {
+function gpuText({ gpu, cuda, torch, torchCuda, triton, nvcc, python }: Doctor, language: Language): string {
   const compiler = language === "cuda" || language === "python" ? nvcc : null;
   return [
     `GPU: ${gpu}, whose driver runs CUDA ${cuda}.`,

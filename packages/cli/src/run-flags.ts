@@ -38,7 +38,15 @@ export const problemFlags = {
 export const ProblemFlags = z.object(problemFlags);
 export type ProblemFlags = z.infer<typeof ProblemFlags>;
 
-const targetFlags = { targetGpu: Device.optional(), device: Device.optional(), language: Language.optional() };
+/** Where kernels are judged. */
+const Where = z.enum(["local", "modal"], "local: on this machine, or modal: on GPUs at Modal, with your own token");
+
+const targetFlags = {
+  referee: Where.optional(),
+  targetGpu: Device.optional(),
+  device: Device.optional(),
+  language: Language.optional(),
+};
 
 /** Flags of `ksearch judge`. */
 export const JudgeFlags = z.object({ ...problemFlags, ...targetFlags });
@@ -68,7 +76,6 @@ export const RunFlags = z.object({
   patience: wholeFrom(1, 100_000).optional(),
   confirmTop: wholeFrom(1, 10),
   ...targetFlags,
-  referee: z.enum(["local"], "only 'local' in this version: the referee of this machine").optional(),
   seed: wholeFrom(0, Number.MAX_SAFE_INTEGER),
   warmupRuns: wholeFrom(0, 1_000).optional(),
   iterations: wholeFrom(1, 10_000).optional(),
@@ -87,7 +94,7 @@ export const RunFlags = z.object({
   continueFromSolution: z.string().optional(),
   continueFromWorldModel: z.string().optional(),
   gpumodeKeepTmp: z.boolean().optional(),
-  kernelbenchEvalMode: z.enum(["local"], "only 'local' in this version; Modal comes with the cloud").optional(),
+  kernelbenchEvalMode: Where.optional(),
   kernelbenchNumCorrectTrials: wholeFrom(1, 64).optional(),
   kernelbenchNumPerfTrials: wholeFrom(1, 10_000).optional(),
   apiKey: z

@@ -18,6 +18,7 @@ import { getJson, keys, loadKernel, loadProblem, putJson } from "@ksearch/workfl
 import { z } from "zod";
 import { taskFolder } from "./continue.ts";
 import { readFlashInfer, type Stores, saveSolution, saveTraces } from "./local.ts";
+import { verdictOf } from "./verdict.ts";
 
 /** What is asked for beside the search itself: K-Search's final evaluation and what it leaves (spec/ksearch.md 5.2, 6). */
 const Wishes = z.strictObject({
@@ -110,7 +111,7 @@ async function finalVerdict(
   if (confirmed !== null && workloads.length === searched.size && workloads.every(({ uuid }) => searched.has(uuid)))
     return confirmed;
   const { evaluation, device } = state.options;
-  const outcome = await referee.submit({
+  return verdictOf(referee, {
     schema: "ksearch.request/1",
     requestId: `${state.runId}/final`,
     problem: all,
@@ -120,7 +121,6 @@ async function finalVerdict(
     settings: { ...evaluation, aggregate: "geomean_speedup", baselineNs: null },
     device,
   });
-  return "verdict" in outcome ? outcome.verdict : null;
 }
 
 /** The report of a final evaluation, with the original's field names. */

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { chooseProblem } from "../src/chosen.ts";
 import { modelChoice } from "../src/model-flags.ts";
 import { program } from "../src/program.ts";
+import { refereeChoice } from "../src/referee-choice.ts";
 import { deviceOf, evaluationOf, languageOf, runOptions } from "../src/run-flags.ts";
 import { trackingChoice } from "../src/tracking.ts";
 import {
@@ -112,9 +113,10 @@ const inFirstEvent: Record<string, Recorded> = {
 /** Flags whose effect is that they are refused, with the mend. */
 const refused: Record<string, { value: string; says: RegExp }> = {
   "--api-key": { value: "sk-1", says: /--api-key: .*visible to every user.*OPENAI_API_KEY/ },
-  "--referee": { value: "modal", says: /--referee: .*'local'/ },
-  "--kernelbench-eval-mode": { value: "modal", says: /--kernelbench-eval-mode: .*'local'/ },
 };
+
+/** Flags that say where kernels are judged: a choice kept beside the run. */
+const inReferee = ["--referee", "--kernelbench-eval-mode"];
 
 /** Flags that say which model answers or where a run is shown: their values are read into a choice kept beside the run. */
 const live = ["--model-name", "gpt-5-mini"];
@@ -148,7 +150,7 @@ test("every flag of the command stands in one of the tables", () => {
   const run = program().commands.find((command) => command.name() === "run");
   const flags = run?.options.map(({ long }) => long) ?? [];
   const told = [inFirstEvent, refused, inChoices, inTracking].flatMap((table) => Object.keys(table));
-  expect(flags.toSorted()).toEqual([...told, ...atWork].toSorted());
+  expect(flags.toSorted()).toEqual([...told, ...inReferee, ...atWork].toSorted());
 });
 
 const here = ["--target-gpu", "cpu"];
@@ -176,6 +178,21 @@ test.each(Object.entries(inTracking))("%s says where a run is shown", (flag, { a
   expect(trackingChoice(searchFlags([...switched, flag, ...args]), none)).toMatchObject(shows);
   if (flag === "--wandb") expect(trackingChoice(searchFlags([]), none)).toBeNull();
   else expect(trackingChoice(searchFlags(["--wandb"]), none)).not.toMatchObject(shows);
+});
+
+test.each(inReferee)("%s says where kernels are judged", (flag) => {
+  const choice = (args: string[]) => refereeChoice(searchFlags(args), undefined, "an-app");
+  expect(choice([])).toEqual({ kind: "local" });
+  expect(choice([flag, "local"])).toEqual({ kind: "local" });
+  expect(choice([flag, "modal"])).toEqual({ kind: "modal", app: "an-app" });
+  expect(() => searchFlags([flag, "moon"])).toThrow(new RegExp(`${flag}: .*local.*modal`));
+});
+
+test("two places to judge at, or a folder of judgements that are made elsewhere, are told", () => {
+  const choice = (args: string[], python?: string) => () => refereeChoice(searchFlags(args), python, "an-app");
+  expect(choice(["--referee", "modal", "--kernelbench-eval-mode", "local"])).toThrow(/contradict each other/);
+  expect(choice(["--referee", "modal", "--gpumode-keep-tmp"])).toThrow(/--gpumode-keep-tmp cannot stand beside/);
+  expect(choice(["--referee", "modal"], "python3")).toThrow(/--referee-python cannot stand beside/);
 });
 
 describe("flags that contradict each other are told, with both names", () => {

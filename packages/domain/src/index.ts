@@ -5,6 +5,7 @@ export * from "./digest.ts";
 export * from "./entry.ts";
 export * from "./errors.ts";
 export * from "./exchange/ksearch.ts";
+export * from "./gpus.ts";
 export * from "./json.ts";
 export * from "./kernel.ts";
 export * from "./problem.ts";

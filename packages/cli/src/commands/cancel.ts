@@ -1,8 +1,9 @@
 import { AppError } from "@ksearch/domain";
 import type { Llm } from "@ksearch/ports";
 import { choicesOf, endCanceled, requestCancel } from "@ksearch/workflow";
-import { openLlm, openRuns, type Stores } from "../local.ts";
+import { openLlm, openReferee, openRuns, type Stores } from "../local.ts";
 import { note, print, printJson } from "../output.ts";
+import { refereeOf } from "../referee-choice.ts";
 import { pickRun } from "./pick.ts";
 import type { ReadCommand } from "./read.ts";
 
@@ -12,11 +13,30 @@ export async function cancel(given: string, command: ReadCommand): Promise<void>
   const runId = await pickRun(stores, given);
   await requestCancel(stores, runId);
   const held = await stores.holdIdle(runId);
-  if (held) await endCanceled(stores, await modelsOnTheWay(stores, runId), runId);
+  if (held) {
+    await cancelJudgements(stores, runId);
+    await endCanceled(stores, await modelsOnTheWay(stores, runId), runId);
+  }
   held?.release();
   const { status } = await stores.log.state(runId);
   if (command.json) return printJson({ runId, status, requested: true });
   print(held ? `${runId} is ${status}` : `${runId} will end after the steps at hand`);
+}
+
+/** Ends evaluations that go on elsewhere: nobody will ask for them. */
+async function cancelJudgements(stores: Stores, runId: string): Promise<void> {
+  const calls = [...(await stores.log.state(runId)).calls.values()];
+  const tickets = calls.flatMap(({ to, state, ticket }) =>
+    to === "referee" && state === "submitted" ? (ticket ?? []) : [],
+  );
+  if (tickets.length === 0) return;
+  try {
+    const referee = openReferee(await refereeOf(stores, runId), undefined);
+    await Promise.all(tickets.map((ticket) => referee.cancel(ticket)));
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    note(`evaluations on their way go on until their own limit: ${error.message}`);
+  }
 }
 
 /** The models that a run waits for, so that they can be told to stop; null where it waits for none, or no key is there. */

@@ -3,6 +3,7 @@ import type { Llm, Tracker } from "@ksearch/ports";
 import { requestPause } from "@ksearch/workflow";
 import { isInteractive, openEngine, openReferee, type Stores, self } from "../local.ts";
 import { note, paint, print, printJson } from "../output.ts";
+import type { RefereeChoice } from "../referee-choice.ts";
 import { trackRun } from "../track.ts";
 import { follow } from "../view/follow.ts";
 import { resultLines } from "../view/result.ts";
@@ -12,7 +13,9 @@ export type Execution = {
   runId: string;
   lanes: number;
   llm: Llm;
-  python: string;
+  judge: RefereeChoice;
+  /** Of the referee of this machine, as given with --referee-python. */
+  python: string | undefined;
   json: boolean;
   /** Opens what shows the run elsewhere. */
   tracker: () => Tracker;
@@ -22,9 +25,9 @@ export type Execution = {
 
 /** Works on a recorded run in this process and shows it. Throws AppError when it paused, with the way to go on. */
 export async function execute(stores: Stores, execution: Execution): Promise<void> {
-  const { runId, lanes, llm, python, json, tracker, from } = execution;
+  const { runId, lanes, llm, judge, python, json, tracker, from } = execution;
   const kept = await keptFolders(stores, runId);
-  const referee = openReferee(python, kept);
+  const referee = openReferee(judge, python, kept);
   const engine = openEngine(stores, llm, referee);
   const manner = json ? "json" : isInteractive() ? "screen" : "lines";
   const id = await engine.start({ runId, lanes });

@@ -1,11 +1,13 @@
-import { AppError, type EvaluationRequest, kernelId, settingsFor, type Verdict } from "@ksearch/domain";
+import { type EvaluationRequest, kernelId, settingsFor, type Verdict } from "@ksearch/domain";
 import { readCandidate } from "../candidates.ts";
 import { chooseProblem } from "../chosen.ts";
-import { openReferee, refereePython } from "../local.ts";
+import { modalApp, openReferee } from "../local.ts";
 import { parseFlags } from "../options.ts";
 import { columns, micros, paint, print, printJson, times } from "../output.ts";
-import { askDoctor } from "../referee.ts";
+import { benchOf } from "../referee.ts";
+import { refereeChoice } from "../referee-choice.ts";
 import { deviceOf, JudgeFlags, limitsOn } from "../run-flags.ts";
+import { verdictOf } from "../verdict.ts";
 
 export type JudgeCommand = {
   json: boolean;
@@ -13,7 +15,7 @@ export type JudgeCommand = {
   against?: string | undefined;
 };
 
-/** `ksearch judge`: one kernel (a .cpp, .cu or .py file, or a solution JSON) against the referee on this machine. */
+/** `ksearch judge`: one kernel (a .cpp, .cu or .py file, or a solution JSON) against the referee. */
 export async function judge(name: string, file: string, rawFlags: unknown, command: JudgeCommand): Promise<void> {
   const flags = parseFlags(JudgeFlags, rawFlags);
   const { problem } = chooseProblem(name, flags, 1);
@@ -21,8 +23,8 @@ export async function judge(name: string, file: string, rawFlags: unknown, comma
   const reading = { language: flags.language ?? "python", targetHardware: device };
   const kernel = readCandidate(file, problem, reading);
   const incumbent = command.against === undefined ? null : readCandidate(command.against, problem, reading);
-  const python = refereePython(command.refereePython);
-  await askDoctor(python, { language: kernel.language, device, problem });
+  const choice = refereeChoice(flags, command.refereePython, modalApp());
+  await benchOf(choice, command.refereePython, { language: kernel.language, device, problem });
   const settings = settingsFor(problem);
   const request: EvaluationRequest = {
     schema: "ksearch.request/1",
@@ -33,12 +35,10 @@ export async function judge(name: string, file: string, rawFlags: unknown, comma
     settings: { ...settings, limits: limitsOn(device, settings.limits) },
     device,
   };
-  const outcome = await openReferee(python).submit(request);
-  if (!("verdict" in outcome))
-    throw new AppError("operator", "referee.ticket", "the local referee gave a ticket instead of a verdict");
-  if (command.json) printJson(outcome.verdict);
-  else print(verdictLines(outcome.verdict).join("\n"));
-  if (outcome.verdict.status !== "passed") process.exitCode = 1;
+  const verdict = await verdictOf(openReferee(choice, command.refereePython), request);
+  if (command.json) printJson(verdict);
+  else print(verdictLines(verdict).join("\n"));
+  if (verdict.status !== "passed") process.exitCode = 1;
 }
 
 /** A verdict for people: status, score with interval, a line a workload, the referee's words. */

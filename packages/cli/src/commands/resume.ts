@@ -7,13 +7,13 @@ import {
   openTracker,
   pathFrom,
   type RunPlace,
-  refereePython,
   type Stores,
   transcriptFor,
   wandbDefaults,
 } from "../local.ts";
 import { modelChoice, namesModel } from "../model-flags.ts";
 import { parseFlags, ResumeFlags } from "../options.ts";
+import { refereeOf } from "../referee-choice.ts";
 import { knownTracking } from "../tracking.ts";
 import { execute } from "./execute.ts";
 import { pickRun } from "./pick.ts";
@@ -37,7 +37,8 @@ export async function resume(given: string | undefined, rawFlags: unknown, comma
     runId,
     lanes: flags.lanes ?? state.lanes,
     llm,
-    python: refereePython(command.refereePython),
+    judge: await refereeOf(stores, runId),
+    python: command.refereePython,
     json: command.json,
     tracker: () => openTracker(stores, runId, tracking),
     from: state,

@@ -20,12 +20,12 @@ import { beginning } from "../continue.ts";
 import { examine } from "../examine.ts";
 import { newRunId } from "../ids.ts";
 import {
+  modalApp,
   openLlm,
   openReferee,
   openStores,
   openTracker,
   pathFrom,
-  refereePython,
   self,
   transcriptFor,
   wandbDefaults,
@@ -33,7 +33,8 @@ import {
 import { modelChoice } from "../model-flags.ts";
 import { parseFlags } from "../options.ts";
 import { dollars, note, print, printJson } from "../output.ts";
-import { askDoctor, machineFacts } from "../referee.ts";
+import { benchOf } from "../referee.ts";
+import { keepReferee, refereeChoice } from "../referee-choice.ts";
 import { deviceOf, evaluationOf, languageOf, RunFlags, runOptions } from "../run-flags.ts";
 import { keepTracking, trackingChoice } from "../tracking.ts";
 import { keepWishes } from "../wishes.ts";
@@ -43,8 +44,9 @@ export type RunCommand = { artifactsDir: string; json: boolean; refereePython?: 
 
 /** `ksearch run`: checks everything that can be checked, records the run, and works on it until it ends or pauses. */
 export async function run(given: string | undefined, rawFlags: unknown, command: RunCommand): Promise<void> {
-  const { stores, runId, lanes, llm, python, tracker } = await record(given, rawFlags, command);
-  await execute(stores, { runId, lanes, llm, python, json: command.json, tracker, from: null });
+  const { stores, runId, lanes, llm, judge, tracker } = await record(given, rawFlags, command);
+  const { json, refereePython: python } = command;
+  await execute(stores, { runId, lanes, llm, judge, python, json, tracker, from: null });
 }
 
 /** `ksearch import`: takes a world model over into a run of its own, paused before its first attempt. */
@@ -70,13 +72,14 @@ export async function importRun(
 async function record(
   given: string | undefined,
   rawFlags: unknown,
-  { artifactsDir, json, refereePython: named }: RunCommand,
+  { artifactsDir, json, refereePython: python }: RunCommand,
 ) {
   const flags = parseFlags(RunFlags, rawFlags);
   const { problem, notes, dataset } = chooseProblem(given, flags, flags.seed);
   const tell = (words: string) => (json ? undefined : note(words));
   for (const words of notes) tell(words);
   const choice = modelChoice(flags, pathFrom);
+  const judge = refereeChoice(flags, python, modalApp());
   const tracking = trackingChoice(flags, wandbDefaults());
   const facts = factsOf(choice, problem);
   const device = deviceOf(flags, problem);
@@ -86,9 +89,8 @@ async function record(
       `${problemName(problem)} has sizes for a GPU: on this CPU one evaluation may take minutes, or end in a time-out`,
     );
   const model = openLlm(choice);
-  const python = refereePython(named);
-  const doctor = await askDoctor(python, { language, device, problem });
-  const referee = openReferee(python);
+  const bench = await benchOf(judge, python, { language, device, problem });
+  const referee = openReferee(judge, python);
   const plainSettings = evaluationOf(flags, problem, device, availableParallelism(), null);
   if (flags.baselineSolution !== undefined && (dataset === null || problem.format !== "flashinfer"))
     throw new AppError(
@@ -97,7 +99,7 @@ async function record(
       "--baseline-solution names a solution of a dataset: give its --task-path, too",
     );
   const stores = openStores(artifactsDir, true);
-  await examine(stores, referee, { problem, settings: plainSettings, device, version: doctor.harnessVersion });
+  await examine(stores, referee, { problem, settings: plainSettings, device, version: bench.version });
   const found =
     flags.baselineSolution === undefined || dataset === null || problem.format !== "flashinfer"
       ? null
@@ -106,13 +108,13 @@ async function record(
           problem,
           solution: flags.baselineSolution,
           device,
-          hardware: doctor.gpu ?? doctor.cpu,
+          hardware: bench.hardware,
           settings: plainSettings,
         });
   const options = runOptions(flags, {
     device,
     language,
-    deviceFacts: machineFacts(doctor, { language, device, problem }),
+    deviceFacts: bench.facts,
     ...labelsOf(choice),
     modelLabel: facts.label,
     recordedReplies: choice.kind === "replay",
@@ -126,6 +128,7 @@ async function record(
   for (const words of world?.continuation.repairs ?? []) tell(`world model: ${words}`);
   const runId = newRunId(stores.now());
   await keepChoice(stores, runId, choice);
+  await keepReferee(stores, runId, judge);
   await keepTracking(stores, runId, tracking);
   await keepWishes(stores, runId, {
     dataset,
@@ -135,7 +138,7 @@ async function record(
     keepFolders: flags.gpumodeKeepTmp === true,
   });
   await createRun(stores, { runId, problem, options, seed, world });
-  return { stores, runId, lanes: options.lanes, llm, python, tracker: () => openTracker(stores, runId, tracking) };
+  return { stores, runId, lanes: options.lanes, llm, judge, tracker: () => openTracker(stores, runId, tracking) };
 }
 
 /** A budget that the first call may exceed would end the run before it began: better said now, with both numbers. */

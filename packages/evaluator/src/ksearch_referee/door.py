@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any, cast
+from typing import Any
 
 from ksearch_referee.worker.sandbox import hide_from_same_user
 
@@ -51,6 +51,11 @@ def _door_of(text: str) -> tuple[str, float]:
     return _DOORS[schema], total_ms / 1_000 + _GRACE_S
 
 
+def _driver(door: str) -> list[str]:
+    """Return the command of a driver that answers at one of its own doors."""
+    return [sys.executable, "-I", "-m", "ksearch_referee", door, "-", "--with-parent"]
+
+
 def _ask_driver(text: str) -> str:
     """Return what a driver of its own says.
 
@@ -58,11 +63,10 @@ def _ask_driver(text: str) -> str:
         Undelivered: it says nothing within its time, or no JSON.
     """
     door, limit_s = _door_of(text)
-    command = [sys.executable, "-I", "-m", "ksearch_referee", door, "-", "--with-parent"]
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
     try:
         done = subprocess.run(
-            command, input=text.encode(), stdout=subprocess.PIPE, env=environment, timeout=limit_s, check=False
+            _driver(door), input=text.encode(), stdout=subprocess.PIPE, env=environment, timeout=limit_s, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise Undelivered("driver.timeout", f"the driver did not answer within {limit_s:.0f} s") from error
@@ -87,4 +91,4 @@ def answer(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(answer(cast("str", sys.stdin.read())))
+    sys.stdout.write(answer(sys.stdin.read()))
