@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type StepName, stateMachine, stepPorts, taskStates } from "@ksearch/workflow";
@@ -405,6 +405,16 @@ describe.skipIf(!installed)("alarms", () => {
     }
     for (const { inputs } of alarms) expect(inputs.alarmActions).toEqual(["arn:aws:sns:us-east-1:123456789012:Alarms"]);
   });
+  test("have a row each in docs/operations.md, which says what to do", () => {
+    const page = readFileSync(join(root, "docs/operations.md"), "utf8");
+    const rows = new Set(
+      ofType(dev, "MetricAlarm").map(({ name, inputs }) =>
+        inputs.namespace === "AWS/Lambda" ? `<Step>${inputs.metricName}` : name,
+      ),
+    );
+    expect(rows.size).toBe(7);
+    for (const row of rows) expect(page).toContain(`\`${row}\``);
+  });
   test("are mailed where an address is set", () => {
     expect(ofType(dev, "TopicSubscription")).toEqual([]);
     expect(inputsOf(production, "AlarmsEmail")).toMatchObject({ protocol: "email", endpoint: "night@example.org" });
@@ -460,7 +470,8 @@ describe.skipIf(!installed)("AWS Batch", () => {
     expect(metadataOptions).toMatchObject({ httpTokens: "required", httpPutResponseHopLimit: 1 });
     const script = Buffer.from(String(userData), "base64").toString();
     expect(script).toContain("iptables -I OUTPUT -d 169.254.169.254 -m owner ! --uid-owner 0 -j DROP");
-    expect(script).toContain("ECS_ENABLE_TASK_IAM_ROLE=false");
+    expect(script).toContain("ECS_AWSVPC_BLOCK_IMDS=true");
+    expect(script).toContain("iptables -I FORWARD -d 169.254.169.254 -j DROP");
   });
   test("the state machine may submit that job to those queues", () => {
     const own = statementsOf(batch).filter(({ resource }) => resource.name === "SearchRole");
