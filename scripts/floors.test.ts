@@ -81,6 +81,11 @@ const refused: [path: string, code: string, message: string][] = [
   ["functions/src/steps/default.ts", "export default 1;\n", "Avoid default exports."],
 
   ["stacks/adapter.ts", importing("@ksearch/adapters/s3"), stack],
+  [
+    "stacks/stores.ts",
+    importing("@ksearch/adapters/dynamodb"),
+    "of the adapters, stacks import the table's schema alone",
+  ],
   ["stacks/climbs.ts", importing("../packages/adapters/src/s3/index.ts"), stack],
   ["stacks/vendor.ts", importing("@pulumi/aws"), stack],
   ["stacks/node.ts", importing("node:fs"), stack],
@@ -130,7 +135,7 @@ const allowed: [path: string, code: string][] = [
   ["functions/src/steps/vet.ts", importing("@ksearch/workflow")],
   ["functions/src/runtime.ts", `${importing("@ksearch/adapters/s3")}export const stage = process.env.KSEARCH_STAGE;\n`],
   ["stacks/good.ts", `${importing("@ksearch/workflow")}import { zod } from "zod";\nexport const own = zod;\n`],
-  ["stacks/table.ts", importing("@ksearch/adapters/dynamodb/table")],
+  ["stacks/table.ts", 'import { tableSchema } from "@ksearch/adapters/dynamodb";\nexport const use = tableSchema;\n'],
   ["stacks/own.ts", importing("./stage.ts")],
   ["sst.config.ts", "export default process.env.KSEARCH_REGION;\n"],
   ["scripts/measure.ts", using("console.log(process.env.HOME)")],

@@ -160,7 +160,8 @@ function createJob(stage: Stage, image: string, account: $util.Output<string>) {
 /**
  * The machine itself. Its metadata service, which hands out the host's role, answers only the host: tokens are required and
  * die after one hop, which stops bridged containers; packets of any process that is not root's are dropped, which stops
- * the referee's workers where a container shares the host's network; and the agent serves no credentials to tasks.
+ * processes of another uid where a container shares the host's network. A worker can open no socket in the first place
+ * (packages/evaluator, seccomp); this is for the day that it can. Logs are written by the job's starter, not by the host.
  */
 function createHost(stage: Stage, account: $util.Output<string>) {
   const cluster = $interpolate`arn:aws:ecs:${stage.region}:${account}:cluster/*`;
@@ -210,8 +211,7 @@ iptables -I FORWARD -d 169.254.169.254 -j DROP
 mkdir -p /etc/ecs
 grep -q ECS_AWSVPC_BLOCK_IMDS /etc/ecs/ecs.config 2>/dev/null || cat >> /etc/ecs/ecs.config <<'CONFIG'
 ECS_AWSVPC_BLOCK_IMDS=true
-ECS_ENABLE_TASK_IAM_ROLE=false
-ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST=false
+ECS_ENABLE_AWSLOGS_EXECUTIONROLE_OVERRIDE=true
 CONFIG
 
 --part--

@@ -1,30 +1,15 @@
+import { tableSchema } from "@ksearch/adapters/dynamodb";
 import type { Statement } from "./role.ts";
 import type { Stage } from "./stage.ts";
 
 /** Facts and bytes: one table, one bucket. */
 export type Storage = ReturnType<typeof createStorage>;
 
-/** Keys of the single table. */
-const tableSchema = {
-  partitionKey: "pk",
-  sortKey: "sk",
-  indexes: { gsi1: { partitionKey: "gsi1pk", sortKey: "gsi1sk" } },
-  ttl: "expiresAt",
-} as const;
-
 export function createStorage(stage: Stage) {
   const table = new sst.aws.Dynamo(
     "Facts",
     {
-      fields: { pk: "string", sk: "string", gsi1pk: "string", gsi1sk: "string" },
-      primaryIndex: { hashKey: tableSchema.partitionKey, rangeKey: tableSchema.sortKey },
-      globalIndexes: Object.fromEntries(
-        Object.entries(tableSchema.indexes).map(([name, { partitionKey, sortKey }]) => [
-          name,
-          { hashKey: partitionKey, rangeKey: sortKey },
-        ]),
-      ),
-      ttl: tableSchema.ttl,
+      ...tableSchema,
       deletionProtection: stage.keeps,
       // Point-in-time recovery and payment by request are the component's own.
       transform: { table: { serverSideEncryption: { enabled: true } } },
@@ -68,27 +53,19 @@ export function createStorage(stage: Stage) {
     ],
   });
 
-  /** What a step's store does to both. A transaction needs the rights of its parts, no right of its own. */
+  /** What a step's store does to both: facts and bytes are written once, nothing of either can be deleted. */
   const access: Statement[] = [
     {
-      actions: [
-        "dynamodb:GetItem",
-        "dynamodb:Query",
-        "dynamodb:PutItem",
-        "dynamodb:UpdateItem",
-        "dynamodb:DeleteItem",
-        "dynamodb:ConditionCheckItem",
-      ],
-      resources: [
-        table.arn,
-        ...Object.keys(tableSchema.indexes).map((name) => $interpolate`${table.arn}/index/${name}`),
-      ],
+      // A transaction needs the rights of its parts, no right of its own.
+      actions: ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"],
+      resources: [table.arn],
     },
     { actions: ["s3:GetObject", "s3:PutObject"], resources: [$interpolate`${bucket.arn}/runs/*`] },
     {
+      // With it S3 says of a missing object that it is missing, and not that it is forbidden; such a request has no prefix.
       actions: ["s3:ListBucket"],
       resources: [bucket.arn],
-      conditions: [{ test: "StringLike", variable: "s3:prefix", values: ["runs/*"] }],
+      conditions: [{ test: "StringLikeIfExists", variable: "s3:prefix", values: ["runs/*"] }],
     },
   ];
   return { table, bucket, access };
