@@ -187,7 +187,7 @@ describe.skipIf(!installed)("the state machine", () => {
       region: "us-east-1",
     });
   });
-  test("an execution that ended badly reaches its function, or a queue", () => {
+  test.each(["ExecutionEnded", "EvaluationsEnded"])("an execution that ended badly reaches %s, or a queue", (ended) => {
     expect(JSON.parse(String(inputsOf(dev, "Ended").eventPattern))).toEqual({
       source: ["aws.states"],
       "detail-type": ["Step Functions Execution Status Change"],
@@ -196,15 +196,15 @@ describe.skipIf(!installed)("the state machine", () => {
         status: ["ABORTED", "TIMED_OUT", "FAILED"],
       },
     });
-    const { name } = functionOf(dev, "executionEnded");
+    const { name } = functionOf(dev, `${ended[0]?.toLowerCase()}${ended.slice(1)}`);
     const queue = "arn:aws:sqs:us-east-1:123456789012:EndedUndelivered";
-    expect(inputsOf(dev, "EndedTarget")).toMatchObject({
+    expect(inputsOf(dev, `${ended}Target`)).toMatchObject({
       arn: `arn:aws:lambda:us-east-1:123456789012:function:${name}`,
       deadLetterConfig: { arn: queue },
     });
-    expect(inputsOf(dev, "EndedPermission")).toMatchObject({ function: name, principal: "events.amazonaws.com" });
-    expect(inputsOf(dev, "EndedPermission").sourceArn).toBe("arn:aws:events:us-east-1:123456789012:rule/Ended");
-    expect(inputsOf(dev, "EndedDeliveries")).toMatchObject({
+    expect(inputsOf(dev, `${ended}Permission`)).toMatchObject({ function: name, principal: "events.amazonaws.com" });
+    expect(inputsOf(dev, `${ended}Permission`).sourceArn).toBe("arn:aws:events:us-east-1:123456789012:rule/Ended");
+    expect(inputsOf(dev, `${ended}Deliveries`)).toMatchObject({
       destinationConfig: { onFailure: { destination: queue } },
     });
   });
@@ -212,7 +212,8 @@ describe.skipIf(!installed)("the state machine", () => {
 
 const handlers: [name: string, handler: string, ports: readonly string[]][] = [
   ...steps.map((step): [string, string, readonly string[]] => [step, `functions/src/steps/${step}`, stepPorts[step]]),
-  ["executionEnded", "functions/src/events/executionEnded", ["llm", "referee"]],
+  ["executionEnded", "functions/src/events/executionEnded", ["llm"]],
+  ["evaluationsEnded", "functions/src/events/evaluationsEnded", ["referee"]],
 ];
 
 describe.skipIf(!installed).each(handlers)("the function of %s", (name, source, ports) => {
@@ -259,7 +260,7 @@ describe.skipIf(!installed).each(handlers)("the function of %s", (name, source, 
       allow(["s3:ListBucket"], [bucket], { Condition: { StringLikeIfExists: { "s3:prefix": ["runs/*"] } } }),
       allow(["logs:CreateLogStream", "logs:PutLogEvents"], [`arn:aws:logs:us-east-1:123456789012:log-group:${log}:*`]),
       allow(["xray:PutTraceSegments", "xray:PutTelemetryRecords"], ["*"]),
-      ...(name === "executionEnded"
+      ...(name.endsWith("Ended")
         ? [allow(["sqs:SendMessage"], ["arn:aws:sqs:us-east-1:123456789012:EndedUndelivered"])]
         : []),
     ]);

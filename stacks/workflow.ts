@@ -141,7 +141,7 @@ export function createWorkflow(stage: Stage, storage: Storage, secrets: Secrets,
     }),
   });
   return {
-    functions: { ...functions, executionEnded: ended.handler },
+    functions: { ...functions, ...ended.handlers },
     machine,
     undelivered: ended.undelivered,
     config: config.name,
@@ -150,7 +150,7 @@ export function createWorkflow(stage: Stage, storage: Storage, secrets: Secrets,
 
 /**
  * An execution that was stopped, timed out or failed outside its own Catch leaves tickets, claims and money open: its end
- * is an event, and a function closes them. What three deliveries could not bring waits in a queue, with an alarm.
+ * is an event, and two functions close them, one a port. What three deliveries could not bring waits in a queue, with an alarm.
  */
 function createEnded(
   machine: aws.sfn.StateMachine,
@@ -160,18 +160,6 @@ function createEnded(
     messageRetentionSeconds: 14 * 24 * 60 * 60,
     sqsManagedSseEnabled: true,
   });
-  const handler = createFunction(
-    "ExecutionEnded",
-    "functions/src/events/executionEnded.handler",
-    ["llm", "referee"],
-    [{ actions: ["sqs:SendMessage"], resources: [undelivered.arn] }],
-  );
-  new aws.lambda.FunctionEventInvokeConfig("EndedDeliveries", {
-    functionName: handler.name,
-    maximumRetryAttempts: 2,
-    maximumEventAgeInSeconds: 6 * 60 * 60,
-    destinationConfig: { onFailure: { destination: undelivered.arn } },
-  });
   const rule = new aws.cloudwatch.EventRule("Ended", {
     // A lane's execution carries its Map's label in this ARN, so only whole runs match.
     eventPattern: $jsonStringify({
@@ -180,17 +168,37 @@ function createEnded(
       detail: { stateMachineArn: [machine.arn], status: ["ABORTED", "TIMED_OUT", "FAILED"] },
     }),
   });
-  new aws.cloudwatch.EventTarget("EndedTarget", {
-    rule: rule.name,
-    arn: handler.arn,
-    deadLetterConfig: { arn: undelivered.arn },
-  });
-  new aws.lambda.Permission("EndedPermission", {
-    action: "lambda:InvokeFunction",
-    function: handler.name,
-    principal: "events.amazonaws.com",
-    sourceArn: rule.arn,
-  });
+  const tell = (event: string, port: Port) => {
+    const name = named(event);
+    const handler = createFunction(
+      name,
+      `functions/src/events/${event}.handler`,
+      [port],
+      [{ actions: ["sqs:SendMessage"], resources: [undelivered.arn] }],
+    );
+    new aws.lambda.FunctionEventInvokeConfig(`${name}Deliveries`, {
+      functionName: handler.name,
+      maximumRetryAttempts: 2,
+      maximumEventAgeInSeconds: 6 * 60 * 60,
+      destinationConfig: { onFailure: { destination: undelivered.arn } },
+    });
+    new aws.cloudwatch.EventTarget(`${name}Target`, {
+      rule: rule.name,
+      arn: handler.arn,
+      deadLetterConfig: { arn: undelivered.arn },
+    });
+    new aws.lambda.Permission(`${name}Permission`, {
+      action: "lambda:InvokeFunction",
+      function: handler.name,
+      principal: "events.amazonaws.com",
+      sourceArn: rule.arn,
+    });
+    return handler;
+  };
+  const handlers = {
+    executionEnded: tell("executionEnded", "llm"),
+    evaluationsEnded: tell("evaluationsEnded", "referee"),
+  };
   new aws.sqs.QueuePolicy("EndedUndeliveredPolicy", {
     queueUrl: undelivered.url,
     policy: aws.iam.getPolicyDocumentOutput({
@@ -204,5 +212,5 @@ function createEnded(
       ],
     }).json,
   });
-  return { handler, undelivered };
+  return { handlers, undelivered };
 }
