@@ -79,7 +79,10 @@ describe.skipIf(!installed)("every resource", () => {
       [
         ["FactsTable", "BytesBucket", "BytesEncryption", "BytesLifecycle", "BytesOwnership", "BytesPolicy"],
         ["BytesPublicAccessBlock", "BytesVersioning", "Search", "Config", "Alarms", "AlarmsPolicy"],
-        ["Ended", "EndedDeliveries", "EndedPermission", "EndedTarget", "EndedUndelivered", "EndedUndeliveredPolicy"],
+        ["Ended", "EndedUndelivered", "EndedUndeliveredPolicy"],
+        ...["Execution", "Evaluations"].map((what) =>
+          ["Deliveries", "Permission", "Target"].map((part) => `${what}Ended${part}`),
+        ),
         // SST's own: the key of links between resources, of which we have none.
         ["LambdaEncryptionKey"],
       ]
