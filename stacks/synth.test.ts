@@ -90,7 +90,7 @@ describe.skipIf(!installed)("every resource", () => {
         .sort(),
     );
     const count = (type: string) => ofType(dev, type).length;
-    const functions = steps.length + 1;
+    const functions = steps.length + 2;
     expect(count("Function")).toBe(functions);
     expect(count("Role")).toBe(functions + 1);
     expect(count("LogGroup")).toBe(functions + 1);

@@ -63,7 +63,7 @@ async function seedKernel(
 ): Promise<Kernel> {
   if (existsSync(given)) return readCandidate(given, problem, reading);
   const name = problemName(problem);
-  const saved = join(taskFolder(stores.root, problem), "solutions", name, `${given}.json`);
+  const saved = join(taskFolder(stores.folder, problem), "solutions", name, `${given}.json`);
   if (existsSync(saved)) return readCandidate(saved, problem, reading);
   const run = await stores.runs.get(given);
   if (run !== null) {
@@ -86,7 +86,7 @@ async function worldModel(
   options: RunOptions,
   given: string,
 ): Promise<NonNullable<Beginning["world"]>> {
-  const snapshot = join(taskFolder(stores.root, problem), "world_model", "world_model.json");
+  const snapshot = join(taskFolder(stores.folder, problem), "world_model", "world_model.json");
   if (given === "auto") {
     if (existsSync(snapshot)) return fromFile(snapshot, problem, options);
     const name = problemName(problem);

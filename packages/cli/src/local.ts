@@ -57,6 +57,8 @@ export const self = process.env.npm_command === "exec" ? "npx ksearch" : "ksearc
 export type Stores = {
   /** Where runs are kept, in words that a person can follow: a folder, or a stage's bucket. */
   root: string;
+  /** A folder of this machine for what belongs to them: the root itself, or one beside other stages'. */
+  folder: string;
   blobs: Blobs;
   events: Events;
   runs: Runs;
@@ -94,6 +96,7 @@ export function openStores(artifactsDir: string, create: boolean): Stores {
   const events = sqliteEvents(database);
   return {
     root,
+    folder: root,
     blobs: fileBlobs(root),
     events,
     runs: sqliteRuns(database),
@@ -125,6 +128,7 @@ export async function openStage(name: string): Promise<Stage> {
   const engine = stepFunctionsEngine({ client: new SFNClient({ region }), stateMachineArn });
   const stores: Stores = {
     root: `s3://${bucket}`,
+    folder: resolve(".ksearch", "stages", name),
     blobs: s3Blobs({ client: new S3Client({ region }), bucket }),
     ...facts,
     log: createLog(facts.events, now),
@@ -190,13 +194,24 @@ type Makers = (stores: Stores) => [label: string, make: () => Llm][];
  * The models that a choice names, once there are stores; what can be checked without any is checked at once. Those of
  * `former` choices are made when a ticket or a receipt of theirs is still open.
  */
-export function openLlm(choice: ModelChoice, former: readonly ModelChoice[] = []): (stores: Stores) => Llm {
-  const makers = makersOf(choice, "now");
+export function openLlm(
+  choice: ModelChoice,
+  former: readonly ModelChoice[] = [],
+  environment: Environment = process.env,
+): (stores: Stores) => Llm {
+  const makers = makersOf(choice, "now", environment);
   return (stores) =>
-    labelledLlm(new Map([...former.flatMap((one) => makersOf(one, "when asked")(stores)), ...makers(stores)]));
+    labelledLlm(
+      new Map([...former.flatMap((one) => makersOf(one, "when asked", environment)(stores)), ...makers(stores)]),
+    );
 }
 
-function makersOf(choice: ModelChoice, when: "now" | "when asked"): Makers {
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** For a run whose models a stage asks, with keys of its own: here they only tell prices. */
+export const keysOfStage: Environment = { OPENAI_API_KEY: "stage", GEMINI_API_KEY: "stage", LLM_API_KEY: "stage" };
+
+function makersOf(choice: ModelChoice, when: "now" | "when asked", environment: Environment): Makers {
   switch (choice.kind) {
     case "replay": {
       const llm = replayLlm(openTranscript(choice.transcript));
@@ -206,7 +221,7 @@ function makersOf(choice: ModelChoice, when: "now" | "when asked"): Makers {
       return ({ blobs }) => [[agentLabel, () => agentLlm(blobs)]];
     case "openai": {
       const make = (settings: ModelSettings) =>
-        createOpenAiLlm({ ...settings, ...keyFor(process.env, settings, choice.models) });
+        createOpenAiLlm({ ...settings, ...keyFor(environment, settings, choice.models) });
       if (when === "when asked") return () => choice.models.map((one) => [one.modelName, () => make(one)]);
       const made = choice.models.map((one) => ({ label: one.modelName, llm: make(one) }));
       return () => made.map(({ label, llm }) => [label, () => llm]);
@@ -331,7 +346,7 @@ export function openTracker(stores: Stores, runId: string, choice: TrackingChoic
     mode: choice.mode,
     python,
     env: wandbEnv(),
-    folder: join(stores.root, "runs", runId),
+    folder: join(stores.folder, "runs", runId),
     limitsMs: { run: 60_000, record: 60_000, finish: 60_000 },
   });
 }

@@ -100,6 +100,9 @@ const withSearch = (command: Command): Command =>
     .option("--target-gpu <device>", "what kernels are for and are judged on (default: H100, or cpu by the problem)")
     .option("--device <device>", "the same as --target-gpu")
     .option("--referee <where>", "local: on this machine; modal: on GPUs at Modal, with your token (default: local)")
+    .option("--engine <where>", "local: this machine executes the search; cloud: the stage does (default: local)")
+    .addOption(stage())
+    .option("--detach", "with --engine cloud: return once it is at work")
     .option("--warmup-runs <n>", "calls before the timed ones (default: by the problem's format, 10 or 3)")
     .option("--iterations <n>", "timed calls a workload (default: by the problem's format, 10, 20 or 100)")
     .option("--num-trials <n>", "checked input sets a workload before the timed calls (default: 1)")
@@ -155,6 +158,7 @@ export function program(): Command {
     .option("--lanes <n>", "parallel workers; default: as before")
     .option("--wandb", "show the run at Weights & Biases from now on; default: as before")
     .addOption(artifacts())
+    .addOption(stage())
     .addOption(referee())
     .addOption(json())
     .action((given: string | undefined, flags) => resume(given, flags, flags));

@@ -69,7 +69,7 @@ async function factsOf(stores: Stores, runId: string): Promise<RunFacts> {
   const wishes = await wishesOf(stores, runId);
   const imported = (await stores.events.read(runId, 0)).find(({ event }) => event.type === "tree.imported")?.event;
   return {
-    artifacts_dir: relative(process.cwd(), stores.root) || ".",
+    artifacts_dir: relative(process.cwd(), stores.folder) || ".",
     continue_from_world_model: imported?.type === "tree.imported" ? imported.from : null,
     save_results: wishes?.saveResults ?? true,
     save_solutions: wishes?.saveSolutions ?? false,

@@ -46,7 +46,7 @@ export const wishesOf = ({ blobs }: Stores, runId: string): Promise<Wishes | nul
 /** Where the folders of judgements stay; null: they are removed. */
 export async function keptFolders(stores: Stores, runId: string): Promise<string | null> {
   const wishes = await wishesOf(stores, runId);
-  return wishes?.keepFolders ? join(stores.root, "runs", runId, "judgements") : null;
+  return wishes?.keepFolders ? join(stores.folder, "runs", runId, "judgements") : null;
 }
 
 /** Does what was asked for when the search has ended with a kernel; returns what was written, a line each. */
@@ -61,7 +61,7 @@ export async function afterwards(stores: Stores, runId: string, referee: Referee
   const about = { name, author: "ksearch", description: `${repliesFrom(state.options)}, run ${runId}` };
   const written: string[] = [];
   if (wishes.saveSolutions) {
-    const folder = join(taskFolder(stores.root, problem), "solutions", problemName(problem));
+    const folder = join(taskFolder(stores.folder, problem), "solutions", problemName(problem));
     written.push(write(join(folder, `${name}.json`), toSolution(kernel, about)));
   }
   if (!wishes.saveResults) return written;
@@ -70,7 +70,7 @@ export async function afterwards(stores: Stores, runId: string, referee: Referee
     if (verdict === null) return written;
     const atMs = stores.now();
     const stamp = stores.iso(atMs).replace(/\D/g, "").slice(0, 14);
-    const folder = join(taskFolder(stores.root, problem), "eval", problemName(problem));
+    const folder = join(taskFolder(stores.folder, problem), "eval", problemName(problem));
     written.push(write(join(folder, `eval_report_${stamp}_${name}.json`), evalReport(state, name, verdict)));
     if (wishes.dataset === null) return written;
     written.push(saveSolution(wishes.dataset, kernel, about));

@@ -48,7 +48,7 @@ export async function execute(stores: Stores, execution: Execution): Promise<voi
 }
 
 /** Says what the run has come to. Throws AppError when it paused, with the way to go on. */
-async function tellEnd(stores: Stores, runId: string, json: boolean): Promise<void> {
+export async function tellEnd(stores: Stores, runId: string, json: boolean): Promise<void> {
   const state = await stores.log.state(runId);
   if (json) printJson({ type: "summary", model: repliesFrom(state.options), ...(await stores.runs.get(runId)) });
   else print(resultLines(state, stores.root).join("\n"));

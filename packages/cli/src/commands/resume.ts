@@ -2,8 +2,10 @@ import { isDeepStrictEqual } from "node:util";
 import { AppError, type RunEvent, type RunState } from "@ksearch/domain";
 import { choicesOf, keepChoice, labelsOf, liveLabel, type ModelChoice } from "@ksearch/workflow";
 import {
+  keysOfStage,
   openLlm,
   openRuns,
+  openStage,
   openTracker,
   pathFrom,
   type RunPlace,
@@ -16,6 +18,7 @@ import { parseFlags, ResumeFlags } from "../options.ts";
 import { refereeOf } from "../referee-choice.ts";
 import { knownTracking } from "../tracking.ts";
 import { execute } from "./execute.ts";
+import { executeInStage } from "./in-stage.ts";
 import { pickRun } from "./pick.ts";
 
 export type ResumeCommand = RunPlace & { json: boolean; refereePython?: string | undefined };
@@ -23,19 +26,22 @@ export type ResumeCommand = RunPlace & { json: boolean; refereePython?: string |
 /** `ksearch resume`: a new execution over the same log; recorded answers are used, dead claims are taken over. */
 export async function resume(given: string | undefined, rawFlags: unknown, command: ResumeCommand): Promise<void> {
   const flags = parseFlags(ResumeFlags, rawFlags);
-  const stores = await openRuns(command);
+  const stage = command.stage === undefined ? null : await openStage(command.stage);
+  const stores = stage?.stores ?? (await openRuns(command));
   const runId = await pickRun(stores, given);
   const state = await stores.log.state(runId);
   if (state.status !== "running" && state.status !== "paused")
     throw new AppError("caller", "run.finished", `${runId} has ended (${state.status}): there is nothing to resume`);
   const former = await choicesOf(stores, runId);
   const choice = choose(state, flags, former);
-  const llm = openLlm(choice, former)(stores);
+  const llm = openLlm(choice, former, stage === null ? undefined : keysOfStage)(stores);
   if (!isDeepStrictEqual(choice, former.at(-1))) await change(stores, state, choice);
+  const lanes = flags.lanes ?? state.lanes;
+  if (stage !== null) return executeInStage(stage, { runId, lanes, json: command.json, detach: false, from: state });
   const tracking = await knownTracking(stores, runId, flags, wandbDefaults());
   await execute(stores, {
     runId,
-    lanes: flags.lanes ?? state.lanes,
+    lanes,
     llm,
     judge: await refereeOf(stores, runId),
     python: command.refereePython,

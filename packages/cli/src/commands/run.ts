@@ -20,9 +20,11 @@ import { beginning } from "../continue.ts";
 import { examine } from "../examine.ts";
 import { newRunId } from "../ids.ts";
 import {
+  keysOfStage,
   modalApp,
   openLlm,
   openReferee,
+  openStage,
   openStores,
   openTracker,
   pathFrom,
@@ -30,7 +32,7 @@ import {
   transcriptFor,
   wandbDefaults,
 } from "../local.ts";
-import { modelChoice } from "../model-flags.ts";
+import { flagName, modelChoice } from "../model-flags.ts";
 import { parseFlags } from "../options.ts";
 import { dollars, note, print, printJson } from "../output.ts";
 import { benchOf } from "../referee.ts";
@@ -39,13 +41,15 @@ import { deviceOf, evaluationOf, languageOf, RunFlags, runOptions } from "../run
 import { keepTracking, trackingChoice } from "../tracking.ts";
 import { keepWishes } from "../wishes.ts";
 import { execute } from "./execute.ts";
+import { executeInStage } from "./in-stage.ts";
 
 export type RunCommand = { artifactsDir: string; json: boolean; refereePython?: string | undefined };
 
 /** `ksearch run`: checks everything that can be checked, records the run, and works on it until it ends or pauses. */
 export async function run(given: string | undefined, rawFlags: unknown, command: RunCommand): Promise<void> {
-  const { stores, runId, lanes, llm, judge, tracker } = await record(given, rawFlags, command);
+  const { stage, detach, stores, runId, lanes, llm, judge, tracker } = await record(given, rawFlags, command);
   const { json, refereePython: python } = command;
+  if (stage !== null) return executeInStage(stage, { runId, lanes, json, detach, from: null });
   await execute(stores, { runId, lanes, llm, judge, python, json, tracker, from: null });
 }
 
@@ -79,7 +83,9 @@ async function record(
   const tell = (words: string) => (json ? undefined : note(words));
   for (const words of notes) tell(words);
   const choice = modelChoice(flags, pathFrom);
-  const judge = refereeChoice(flags, python, modalApp());
+  const stageName = stageOf(flags, choice);
+  const elsewhere = stageName !== null && flags.referee === undefined;
+  const judge = refereeChoice(elsewhere ? { ...flags, referee: "modal" } : flags, python, modalApp());
   const tracking = trackingChoice(flags, wandbDefaults());
   const facts = factsOf(choice, problem);
   const device = deviceOf(flags, problem);
@@ -88,7 +94,7 @@ async function record(
     tell(
       `${problemName(problem)} has sizes for a GPU: on this CPU one evaluation may take minutes, or end in a time-out`,
     );
-  const model = openLlm(choice);
+  const model = openLlm(choice, [], stageName === null ? undefined : keysOfStage);
   const bench = await benchOf(judge, python, { language, device, problem });
   const referee = openReferee(judge, python);
   const plainSettings = evaluationOf(flags, problem, device, availableParallelism(), null);
@@ -98,8 +104,14 @@ async function record(
       "flags",
       "--baseline-solution names a solution of a dataset: give its --task-path, too",
     );
-  const stores = openStores(artifactsDir, true);
-  await examine(stores, referee, { problem, settings: plainSettings, device, version: bench.version });
+  const stage = stageName === null ? null : await openStage(stageName);
+  const stores = stage?.stores ?? openStores(artifactsDir, true);
+  await examine(stores, referee, { problem, settings: plainSettings, device, version: bench.version }).catch(
+    (error: unknown) => {
+      if (stage === null || !(error instanceof AppError) || error.code !== "referee.auth") throw error;
+      tell(`${problemName(problem)} is not examined before the search: there is no token for Modal here`);
+    },
+  );
   const found =
     flags.baselineSolution === undefined || dataset === null || problem.format !== "flashinfer"
       ? null
@@ -138,7 +150,40 @@ async function record(
     keepFolders: flags.gpumodeKeepTmp === true,
   });
   await createRun(stores, { runId, problem, options, seed, world });
-  return { stores, runId, lanes: options.lanes, llm, judge, tracker: () => openTracker(stores, runId, tracking) };
+  return {
+    stage,
+    detach: flags.detach === true,
+    stores,
+    runId,
+    lanes: options.lanes,
+    llm,
+    judge,
+    tracker: () => openTracker(stores, runId, tracking),
+  };
+}
+
+/** The stage that executes the run; null: this machine. AppError `caller`: flags of the one beside the other. */
+function stageOf(flags: RunFlags, choice: ModelChoice): string | null {
+  const { engine = flags.stage === undefined ? "local" : "cloud", stage } = flags;
+  const refuse = (words: string): never => {
+    throw new AppError("caller", "flags", words);
+  };
+  if (engine === "local") {
+    if (stage !== undefined) refuse("--stage names a deployed stage: leave --engine local out");
+    if (flags.detach) refuse("--detach leaves a search at work in a stage: it needs --engine cloud");
+    return null;
+  }
+  const strays = (["saveSolutions", "numEvalWorkload", "gpumodeKeepTmp", "wandb"] as const).filter(
+    (name) => flags[name] !== undefined && flags[name] !== false,
+  );
+  if (strays.length > 0)
+    refuse(
+      `${strays.map(flagName).join(" and ")} cannot stand beside --engine cloud: 'ksearch export' and 'ksearch track' with --stage do that afterwards`,
+    );
+  if (flags.referee === "local")
+    refuse("a stage has no referee of this machine: --engine cloud goes with --referee modal");
+  if (choice.kind === "replay") refuse("a transcript lies on this machine, where a stage cannot read it: name a model");
+  return stage ?? refuse("--engine cloud needs --stage: the name that the stage was deployed under");
 }
 
 /** A budget that the first call may exceed would end the run before it began: better said now, with both numbers. */

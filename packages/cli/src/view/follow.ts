@@ -15,9 +15,12 @@ export type Following = {
   status: () => Promise<ExecutionStatus>;
   /** What this process has to say meanwhile; anything written beside the live screen would tear it. */
   notices: readonly string[];
+  /** Between two looks, ms; default: {@link besideMs}. */
+  refreshMs?: number;
 };
 
-const refreshMs = 120;
+/** Between two looks at a log on this machine, ms. */
+const besideMs = 120;
 
 /**
  * Shows a run until `status` says that its execution has ended: a live screen on a terminal, a line an event on a pipe,
@@ -26,7 +29,7 @@ const refreshMs = 120;
 export async function follow(
   stores: Stores,
   runId: string,
-  { manner, from, status, notices }: Following,
+  { manner, from, status, notices, refreshMs = besideMs }: Following,
 ): Promise<ExecutionStatus> {
   let state = from;
   const recent: string[] = [];

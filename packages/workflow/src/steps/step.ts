@@ -34,7 +34,7 @@ export const waiting = <P extends { waitSeconds?: number | undefined }>(payload:
  */
 function thrownOn(error: unknown): unknown {
   if (!(error instanceof AppError)) return error;
-  if (error.who !== "retry" || !error.code.startsWith("store.")) return null;
+  if (error.who !== "retry" || !/^(store|aws)\./.test(error.code)) return null;
   return Object.assign(new Error(error.message, { cause: error }), { name: retryError });
 }
 
