@@ -2,13 +2,14 @@ import { type ClientRequest, createServer, type IncomingMessage, request, type S
 import type { Server } from "./servers.ts";
 
 /**
- * What befalls a request on its way: nothing, an answer from in between, a connection cut before or after the server did
- * its work, or one byte of the answer changed.
+ * What befalls a request on its way: nothing, an answer from in between, a connection cut before the server did its work,
+ * after it, or within the answer, or one byte of the answer changed.
  */
 export type Fault =
   | "pass"
   | "cutBefore"
   | "cutAfter"
+  | "cutWithin"
   | "flip"
   | { readonly status: number; readonly headers?: Record<string, string>; readonly body: string };
 
@@ -61,7 +62,7 @@ function forward(target: URL, incoming: IncomingMessage, body: Buffer, done: (an
 }
 
 function deliver(
-  fault: "pass" | "cutAfter" | "flip",
+  fault: "pass" | "cutAfter" | "cutWithin" | "flip",
   incoming: IncomingMessage,
   outgoing: ServerResponse,
   answer: Answer,
@@ -72,5 +73,9 @@ function deliver(
   }
   if (fault === "flip") answer.body.writeUInt8((answer.body[0] ?? 0) ^ 1, 0);
   const { "transfer-encoding": _, ...headers } = answer.headers;
-  outgoing.writeHead(answer.status, headers).end(answer.body);
+  outgoing.writeHead(answer.status, headers);
+  if (fault === "cutWithin") {
+    const half = answer.body.subarray(0, Math.ceil(answer.body.length / 2));
+    outgoing.write(half, () => incoming.socket.destroy());
+  } else outgoing.end(answer.body);
 }

@@ -38,8 +38,8 @@ export function startDynamodb(): Promise<Server> {
 /** An S3 server (path-style addresses) that keeps its bytes in a temporary folder and forgets them at the end. */
 export async function startS3(): Promise<Server> {
   const folder = mkdtempSync(join(tmpdir(), "ksearch-s3-"));
-  const [objects, metadata] = ["objects", "metadata"].map((name) => join(folder, name));
-  if (!objects || !metadata) throw new Error("two folders");
+  const objects = join(folder, "objects");
+  const metadata = join(folder, "metadata");
   for (const path of [objects, metadata]) mkdirSync(path);
   const env = { ROOT_ACCESS_KEY: credentials.accessKeyId, ROOT_SECRET_KEY: credentials.secretAccessKey };
   const server = await start("versitygw", (port) =>
