@@ -144,6 +144,8 @@ const atWork = [
   ...["--gpumode-mode", "--gpumode-task-dir", "--gpumode-keep-tmp", "--kernelbench-level", "--kernelbench-problem-id"],
   ...["--baseline-solution", "--num-eval-workload", "--no-save-results", "--save-solutions"],
   ...["--continue-from-solution", "--continue-from-world-model", "--artifacts-dir", "--referee-python", "--json"],
+  // stage.test.ts
+  ...["--engine", "--stage", "--detach"],
 ];
 
 test("every flag of the command stands in one of the tables", () => {
