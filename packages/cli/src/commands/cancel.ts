@@ -29,9 +29,10 @@ async function cancelJudgements(stores: Stores, runId: string): Promise<void> {
   const tickets = calls.flatMap(({ to, state, ticket }) =>
     to === "referee" && state === "submitted" ? (ticket ?? []) : [],
   );
-  if (tickets.length === 0) return;
+  const choice = await refereeOf(stores, runId);
+  if (tickets.length === 0 || choice.kind === "local") return;
   try {
-    const referee = openReferee(await refereeOf(stores, runId), undefined);
+    const referee = openReferee(choice, undefined);
     await Promise.all(tickets.map((ticket) => referee.cancel(ticket)));
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
