@@ -136,10 +136,11 @@ function createJob(stage: Stage, image: string, account: $util.Output<string>) {
     // An infrastructure fault is seen by the state machine, which decides; Batch itself never runs a job twice.
     retryStrategy: { attempts: 1 },
     timeout: { attemptDurationSeconds: 30 * 60 },
-    parameters: { request: "", verdict: "" },
     containerProperties: $jsonStringify({
       image,
-      command: ["python", "-m", "ksearch_referee.batch_main", "Ref::request", "Ref::verdict"],
+      // Its two presigned URLs come as KSEARCH_REQUEST_URL and KSEARCH_ANSWER_URL in the environment: every process of a
+      // container may read the arguments of another.
+      command: ["python", "-I", "-m", "ksearch_referee.batch_main"],
       executionRoleArn: starter.arn,
       resourceRequirements: [
         { type: "VCPU", value: "3" },
