@@ -160,9 +160,9 @@ function createJob(stage: Stage, image: string, account: $util.Output<string>) {
 
 /**
  * The machine itself. Its metadata service, which hands out the host's role, answers only the host: tokens are required and
- * die after one hop, which stops bridged containers; packets of any process that is not root's are dropped, which stops
- * processes of another uid where a container shares the host's network. A worker can open no socket in the first place
- * (packages/evaluator, seccomp); this is for the day that it can. Logs are written by the job's starter, not by the host.
+ * die after one hop, which stops bridged containers; packets of any process that is not root's are dropped, which stops the
+ * referee's image where it shares the host's network, as all of it runs as another user. A worker can open no socket in
+ * the first place (packages/evaluator, seccomp); this is for the day that it can. Logs are written by the job's starter.
  */
 function createHost(stage: Stage, account: $util.Output<string>) {
   const cluster = $interpolate`arn:aws:ecs:${stage.region}:${account}:cluster/*`;

@@ -80,9 +80,11 @@ describe.skipIf(!installed)("every resource", () => {
         ["FactsTable", "BytesBucket", "BytesEncryption", "BytesLifecycle", "BytesOwnership", "BytesPolicy"],
         ["BytesPublicAccessBlock", "BytesVersioning", "Search", "Config", "Alarms", "AlarmsPolicy"],
         ["Ended", "EndedUndelivered", "EndedUndeliveredPolicy"],
-        ...["Execution", "Evaluations"].map((what) =>
-          ["Deliveries", "Permission", "Target"].map((part) => `${what}Ended${part}`),
-        ),
+        ...["ExecutionEnded", "EvaluationsEnded"].map((name) => [
+          `${name}Deliveries`,
+          `${name}Permission`,
+          `${name}Target`,
+        ]),
         // SST's own: the key of links between resources, of which we have none.
         ["LambdaEncryptionKey"],
       ]
@@ -190,7 +192,7 @@ describe.skipIf(!installed)("the state machine", () => {
       region: "us-east-1",
     });
   });
-  test.each(["ExecutionEnded", "EvaluationsEnded"])("an execution that ended badly reaches %s, or a queue", (ended) => {
+  test("an execution that ended badly reaches both of its functions, or a queue", () => {
     expect(JSON.parse(String(inputsOf(dev, "Ended").eventPattern))).toEqual({
       source: ["aws.states"],
       "detail-type": ["Step Functions Execution Status Change"],
@@ -199,17 +201,24 @@ describe.skipIf(!installed)("the state machine", () => {
         status: ["ABORTED", "TIMED_OUT", "FAILED"],
       },
     });
-    const { name } = functionOf(dev, `${ended[0]?.toLowerCase()}${ended.slice(1)}`);
     const queue = "arn:aws:sqs:us-east-1:123456789012:EndedUndelivered";
-    expect(inputsOf(dev, `${ended}Target`)).toMatchObject({
-      arn: `arn:aws:lambda:us-east-1:123456789012:function:${name}`,
-      deadLetterConfig: { arn: queue },
-    });
-    expect(inputsOf(dev, `${ended}Permission`)).toMatchObject({ function: name, principal: "events.amazonaws.com" });
-    expect(inputsOf(dev, `${ended}Permission`).sourceArn).toBe("arn:aws:events:us-east-1:123456789012:rule/Ended");
-    expect(inputsOf(dev, `${ended}Deliveries`)).toMatchObject({
-      destinationConfig: { onFailure: { destination: queue } },
-    });
+    for (const ending of ["ExecutionEnded", "EvaluationsEnded"]) {
+      const { name } = inputsOf(dev, `${ending}Function`);
+      expect(inputsOf(dev, `${ending}Target`)).toMatchObject({
+        rule: "Ended",
+        arn: `arn:aws:lambda:us-east-1:123456789012:function:${name}`,
+        deadLetterConfig: { arn: queue },
+      });
+      expect(inputsOf(dev, `${ending}Permission`)).toMatchObject({
+        function: name,
+        principal: "events.amazonaws.com",
+        sourceArn: "arn:aws:events:us-east-1:123456789012:rule/Ended",
+      });
+      expect(inputsOf(dev, `${ending}Deliveries`)).toMatchObject({
+        functionName: name,
+        destinationConfig: { onFailure: { destination: queue } },
+      });
+    }
   });
 });
 
