@@ -98,7 +98,7 @@ function createNetwork(stage: Stage, { bucket }: Storage) {
         {
           // Requests and verdicts, through addresses that a step has signed.
           actions: ["s3:GetObject", "s3:PutObject"],
-          resources: [$interpolate`${bucket.arn}/runs/*`],
+          resources: [$interpolate`${bucket.arn}/*/runs/*`],
           principals: [{ type: "*", identifiers: ["*"] }],
         },
       ],

@@ -60,12 +60,13 @@ export function createStorage(stage: Stage) {
       actions: ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"],
       resources: [table.arn],
     },
-    { actions: ["s3:GetObject", "s3:PutObject"], resources: [$interpolate`${bucket.arn}/runs/*`] },
+    // A tenant's name comes first.
+    { actions: ["s3:GetObject", "s3:PutObject"], resources: [$interpolate`${bucket.arn}/*/runs/*`] },
     {
       // With it S3 says of a missing object that it is missing, and not that it is forbidden; such a request has no prefix.
       actions: ["s3:ListBucket"],
       resources: [bucket.arn],
-      conditions: [{ test: "StringLikeIfExists", variable: "s3:prefix", values: ["runs/*"] }],
+      conditions: [{ test: "StringLikeIfExists", variable: "s3:prefix", values: ["*/runs/*"] }],
     },
   ];
   return { table, bucket, access };

@@ -268,8 +268,8 @@ describe.skipIf(!installed).each(handlers)("the function of %s", (name, source, 
     const allow = (Action: string[], Resource: string[], more = {}) => ({ Effect: "Allow", Action, Resource, ...more });
     expect(own.map(({ statement }) => statement)).toEqual([
       allow(["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"], [table]),
-      allow(["s3:GetObject", "s3:PutObject"], [`${bucket}/runs/*`]),
-      allow(["s3:ListBucket"], [bucket], { Condition: { StringLikeIfExists: { "s3:prefix": ["runs/*"] } } }),
+      allow(["s3:GetObject", "s3:PutObject"], [`${bucket}/*/runs/*`]),
+      allow(["s3:ListBucket"], [bucket], { Condition: { StringLikeIfExists: { "s3:prefix": ["*/runs/*"] } } }),
       allow(["logs:CreateLogStream", "logs:PutLogEvents"], [`arn:aws:logs:us-east-1:123456789012:log-group:${log}:*`]),
       allow(["xray:PutTraceSegments", "xray:PutTelemetryRecords"], ["*"]),
       ...(name.endsWith("Ended")
