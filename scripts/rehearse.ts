@@ -8,7 +8,7 @@
  * RECORDED: the model's replies. Ends with 1 where the two searches differ in kind.
  */
 import { execFile } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -31,7 +31,6 @@ const { values } = parseArgs({
     faults: { type: "boolean", default: false },
     kills: { type: "string", default: "0" },
     log: { type: "string" },
-    synthesis: { type: "string", default: join(root, ".sst/synth/rehearsal.json") },
   },
 });
 
@@ -71,11 +70,8 @@ async function onOneMachine(folder: string) {
 }
 
 async function synthesised(): Promise<unknown> {
-  if (!existsSync(values.synthesis)) {
-    say("synthesising the stage 'rehearsal'");
-    await promisify(execFile)("npm", ["run", "--silent", "synth", "--", "--stage", "rehearsal"], { cwd: root });
-  }
-  return JSON.parse(readFileSync(values.synthesis, "utf8"));
+  await promisify(execFile)("npm", ["run", "--silent", "synth", "--", "--stage", "rehearsal"], { cwd: root });
+  return JSON.parse(readFileSync(join(root, ".sst/synth/rehearsal.json"), "utf8"));
 }
 
 function tell(rehearsal: Rehearsal, state: RunState, wallMs: number): void {
@@ -116,6 +112,7 @@ try {
     tell(rehearsal, state, wallMs);
     for (const [fault, count] of Object.entries(plan.done())) say(`  fault: ${fault}: ${count}`);
     const wrong = [
+      ...rehearsal.denied().map((wish) => `the synthesised roles do not permit ${wish}`),
       ...violations({
         state,
         events,

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
 import { CreateTableCommand, DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
@@ -18,6 +19,7 @@ import type { Bundle } from "../bundles.ts";
 import type { FaultPlan } from "./faults.ts";
 import { invokeTask, startLambda } from "./lambda.ts";
 import { startModel } from "./model.ts";
+import { rightsOf } from "./rights.ts";
 
 /** What the rehearsal reads of a synthesised stage. */
 const Synthesis = z.object({
@@ -59,10 +61,12 @@ export async function startRehearsal({ root, folder, synthesis, bundles, transcr
   const { definition, functions } = Synthesis.parse(synthesis).machine;
   const python = join(root, "packages/evaluator/.venv/bin/python");
   const counts: Record<string, Count> = {};
-  const counted = (service: string, fault: FaultPlan["s3"]) => {
+  const rights = rightsOf(synthesis, { table, bucket });
+  const counted = (service: string, fault: FaultPlan["s3"], ask: (request: IncomingMessage, body: string) => void) => {
     const count: Count = { requests: 0, bytes: 0, faults: 0 };
     counts[service] = count;
-    return (_: unknown, body: string) => {
+    return (request: IncomingMessage, body: string) => {
+      ask(request, body);
       count.requests += 1;
       count.bytes += body.length;
       const chosen = fault();
@@ -71,8 +75,8 @@ export async function startRehearsal({ root, folder, synthesis, bundles, transcr
     };
   };
   const [dynamodb, s3] = await Promise.all([startDynamodb(), startS3()]);
-  const dynamodbProxy = await startFaults(dynamodb.endpoint, counted("DynamoDB", plan.dynamodb));
-  const s3Proxy = await startFaults(s3.endpoint, counted("S3", plan.s3));
+  const dynamodbProxy = await startFaults(dynamodb.endpoint, counted("DynamoDB", plan.dynamodb, rights.dynamodb));
+  const s3Proxy = await startFaults(s3.endpoint, counted("S3", plan.s3, rights.s3));
   const modal = await modalServer({
     app,
     functions: Object.values(devices),
@@ -186,6 +190,8 @@ export async function startRehearsal({ root, folder, synthesis, bundles, transcr
     counts,
     happenings,
     lambda,
+    /** What requests asked for that the synthesised roles do not permit. */
+    denied: () => [...rights.denied],
     asked: () => model.asked,
     money: () => deps.money.rows(runId),
     /** Writes the run and executes it to its end; an execution that pauses it is followed by another, as `resume` does. */
