@@ -8,7 +8,7 @@ import { labelledLlm } from "@ksearch/adapters/labelled";
 import { modalReferee } from "@ksearch/adapters/modal";
 import { createOpenAiLlm, keyFor } from "@ksearch/adapters/openai";
 import { s3Blobs } from "@ksearch/adapters/s3";
-import { AppError, asAppError, complaints } from "@ksearch/domain";
+import { AppError, asAppError, complaints, Device, parseJson } from "@ksearch/domain";
 import type { Llm, Referee } from "@ksearch/ports";
 import {
   agentLabel,
@@ -36,7 +36,7 @@ const ModalEnvironment = z.object({
   MODAL_TOKEN_SECRET: z.string().min(1),
   KSEARCH_MODAL_APP: z.string().min(1),
   /** Functions by device as JSON, where they are not those of the deployed app: the rehearsal judges on a CPU. */
-  KSEARCH_MODAL_DEVICES: z.string().optional(),
+  KSEARCH_MODAL_DEVICES: z.string().transform(parseJson).pipe(z.partialRecord(Device, z.string())).optional(),
 });
 
 /** The environment, parsed. AppError `operator` `stage.environment`: this function was deployed without what it needs. */
@@ -121,7 +121,7 @@ function openReferee(): Referee {
   return modalReferee({
     app: KSEARCH_MODAL_APP,
     token: { tokenId: MODAL_TOKEN_ID, tokenSecret: MODAL_TOKEN_SECRET },
-    ...(KSEARCH_MODAL_DEVICES === undefined ? {} : { devices: JSON.parse(KSEARCH_MODAL_DEVICES) }),
+    ...(KSEARCH_MODAL_DEVICES === undefined ? {} : { devices: KSEARCH_MODAL_DEVICES }),
   });
 }
 

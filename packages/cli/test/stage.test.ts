@@ -171,6 +171,11 @@ describe.skipIf(!areServersThere())("a stage", { timeout: 120_000 }, () => {
     ["this machine's referee", [...cloud, "--referee", "local"], { code: "flags" }],
     ["files on this machine", [...cloud, "--save-solutions"], { code: "flags" }],
     [
+      "a reply that a function cannot wait for",
+      [...cloud, "--llm-timeout", "3600"],
+      { code: "flags", message: expect.stringContaining("--llm-background") },
+    ],
+    [
       "a stage that is not there",
       ["--engine", "cloud", "--stage", "none"],
       { code: "stage.unknown", message: expect.stringContaining("scripts/deploy.sh") },

@@ -162,6 +162,9 @@ async function record(
   };
 }
 
+/** A Lambda function runs for 15 minutes at most; a minute of them is the step's own. */
+const mostLlmSeconds = 840;
+
 /** The stage that executes the run; null: this machine. AppError `caller`: flags of the one beside the other. */
 function stageOf(flags: RunFlags, choice: ModelChoice): string | null {
   const { engine = flags.stage === undefined ? "local" : "cloud", stage } = flags;
@@ -182,6 +185,10 @@ function stageOf(flags: RunFlags, choice: ModelChoice): string | null {
     );
   if (flags.referee === "local")
     refuse("a stage has no referee of this machine: --engine cloud goes with --referee modal");
+  if (choice.kind === "openai" && flags.llmTimeout > mostLlmSeconds && choice.models.some((model) => !model.background))
+    refuse(
+      `a stage's function waits ${mostLlmSeconds} s for a reply at most: lower --llm-timeout, or use --llm-background with a model that has it`,
+    );
   if (choice.kind === "replay") refuse("a transcript lies on this machine, where a stage cannot read it: name a model");
   return stage ?? refuse("--engine cloud needs --stage: the name that the stage was deployed under");
 }
