@@ -9,19 +9,28 @@ import type { Storage } from "./storage.ts";
  * What Batch costs while no kernel runs, us-east-1 list prices of November 2026: no instance (minvCpus 0), so the six
  * interface endpoints of one zone, 6 × $0.01 an hour = $43.80 a month, and the image in ECR at $0.10 a GB and month.
  */
-export type Gpu = { modalApp: string; submitJobs: Statement[] };
+export type Gpu = {
+  modalApp: string;
+  submitJobs: Statement[];
+  /** Queue and job definition of each GPU at Batch, as JSON for the steps (packages/adapters/src/batch `BatchJobs`); null: off. */
+  jobs: $util.Output<string> | null;
+};
 
 export function createGpu(stage: Stage, storage: Storage): Gpu {
   const modalApp = `ksearch-referee-${stage.name}`;
-  if (stage.batch === null) return { modalApp, submitJobs: [] };
+  if (stage.batch === null) return { modalApp, submitJobs: [], jobs: null };
 
   const account = aws.getCallerIdentityOutput().accountId;
   const network = createNetwork(stage, storage);
   const job = createJob(stage, stage.batch.image, account);
   const host = createHost(stage, account);
   const queues = stage.batch.gpus.map((gpu) => createQueue(gpu, network, host));
+  const jobs = Object.fromEntries(
+    stage.batch.gpus.map((gpu, index) => [gpu, { queue: queues[index]?.arn, definition: job.arn }]),
+  );
   return {
     modalApp,
+    jobs: $jsonStringify(jobs),
     submitJobs: [
       {
         actions: ["batch:SubmitJob"],

@@ -190,6 +190,7 @@ describe.skipIf(!installed)("the state machine", () => {
       bucket: inputsOf(dev, "BytesBucket").bucket,
       stateMachineArn: "arn:aws:states:us-east-1:123456789012:stateMachine:ksearch-dev",
       region: "us-east-1",
+      modalApp: "ksearch-referee-dev",
     });
   });
   test("an execution that ended badly reaches both of its functions, or a queue", () => {
@@ -454,6 +455,16 @@ describe.skipIf(!installed)("AWS Batch", () => {
       expect(inputsOf(batch, `Gpu${gpu}Queue`)).toMatchObject({ name: `ksearch-dev-${gpu}`, state: "ENABLED" });
     }
     expect(ofType(batch, "ComputeEnvironment")).toHaveLength(2);
+  });
+  test("its jobs are started by the machine, by the addresses that the steps know", () => {
+    expect(JSON.stringify(inputsOf(batch, "Search").definition)).toContain("batch:submitJob.sync");
+    expect(JSON.stringify(inputsOf(dev, "Search").definition)).not.toContain("batch:");
+    const { KSEARCH_BATCH_JOBS: jobs } = environmentOf(functionOf(batch, "evaluate"));
+    const { L4, H100 } = JSON.parse(String(jobs));
+    expect(L4.queue).toBe("arn:aws:batch:us-east-1:123456789012:job-queue/ksearch-dev-L4");
+    expect(H100.definition).toBe(L4.definition);
+    expect(environmentOf(functionOf(batch, "draft"))).not.toHaveProperty("KSEARCH_BATCH_JOBS");
+    expect(environmentOf(functionOf(dev, "evaluate"))).not.toHaveProperty("KSEARCH_BATCH_JOBS");
   });
   test("its job: one GPU, no role, not privileged, the image by digest, once and for half an hour", () => {
     const job = inputsOf(batch, "GpuJob");

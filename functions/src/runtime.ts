@@ -1,13 +1,16 @@
+import { randomUUID } from "node:crypto";
 import { Logger } from "@aws-lambda-powertools/logger";
 import { Metrics, MetricUnit } from "@aws-lambda-powertools/metrics";
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { S3Client } from "@aws-sdk/client-s3";
 import { agentLlm } from "@ksearch/adapters/agent";
+import { BatchJobs, batchReferee, isBatchTicket } from "@ksearch/adapters/batch";
 import { dynamoStores } from "@ksearch/adapters/dynamodb";
 import { labelledLlm } from "@ksearch/adapters/labelled";
 import { modalReferee } from "@ksearch/adapters/modal";
 import { createOpenAiLlm, keyFor } from "@ksearch/adapters/openai";
-import { s3Blobs } from "@ksearch/adapters/s3";
+import { routedReferee } from "@ksearch/adapters/routed";
+import { presigned, s3Blobs } from "@ksearch/adapters/s3";
 import { AppError, asAppError, complaints, Device, parseJson } from "@ksearch/domain";
 import type { Llm, Referee } from "@ksearch/ports";
 import {
@@ -31,11 +34,13 @@ const Environment = z.object({
   KSEARCH_TABLE: z.string().min(1),
   KSEARCH_BUCKET: z.string().min(1),
 });
-const ModalEnvironment = z.object({
+const RefereeEnvironment = z.object({
   MODAL_TOKEN_ID: z.string().min(1),
   MODAL_TOKEN_SECRET: z.string().min(1),
   KSEARCH_MODAL_APP: z.string().min(1),
   /** Functions by device as JSON, where they are not those of the deployed app: the rehearsal judges on a CPU. */
+  /** Queues and job definitions of AWS Batch by device as JSON, where the stage has it. */
+  KSEARCH_BATCH_JOBS: z.string().transform(parseJson).pipe(BatchJobs).optional(),
   KSEARCH_MODAL_DEVICES: z.string().transform(parseJson).pipe(z.partialRecord(Device, z.string())).optional(),
 });
 
@@ -116,13 +121,23 @@ function referee(): Referee {
 }
 
 function openReferee(): Referee {
-  const { MODAL_TOKEN_ID, MODAL_TOKEN_SECRET, KSEARCH_MODAL_APP, KSEARCH_MODAL_DEVICES } =
-    environmentOf(ModalEnvironment);
-  return modalReferee({
+  const { MODAL_TOKEN_ID, MODAL_TOKEN_SECRET, KSEARCH_MODAL_APP, KSEARCH_MODAL_DEVICES, KSEARCH_BATCH_JOBS } =
+    environmentOf(RefereeEnvironment);
+  const atModal = modalReferee({
     app: KSEARCH_MODAL_APP,
     token: { tokenId: MODAL_TOKEN_ID, tokenSecret: MODAL_TOKEN_SECRET },
     ...(KSEARCH_MODAL_DEVICES === undefined ? {} : { devices: KSEARCH_MODAL_DEVICES }),
   });
+  if (KSEARCH_BATCH_JOBS === undefined) return atModal;
+  const bucket = { client: new S3Client({}), bucket: environmentOf(Environment).KSEARCH_BUCKET };
+  const inBatch = batchReferee({
+    jobs: KSEARCH_BATCH_JOBS,
+    blobs: stores().blobs,
+    sign: presigned(bucket),
+    newId: randomUUID,
+  });
+  const takes = (device: Device) => device !== "cpu" && KSEARCH_BATCH_JOBS[device] !== undefined;
+  return routedReferee([{ referee: inBatch, takes, owns: isBatchTicket }], atModal);
 }
 
 /** What log lines and metrics are found by. */

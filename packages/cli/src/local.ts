@@ -117,13 +117,15 @@ const StageConfig = z.object({
   bucket: z.string().min(1),
   stateMachineArn: z.string().min(1),
   region: z.string().min(1),
+  modalApp: z.string().min(1),
 });
 
-export type Stage = { name: string; stores: Stores; engine: Engine };
+/** `modalApp`: the name of its referee at Modal. */
+export type Stage = { name: string; stores: Stores; engine: Engine; modalApp: string };
 
 /** A deployed stage, by the caller's own AWS credentials. AppError `caller` `stage.unknown`, `operator` `stage.access`. */
 export async function openStage(name: string): Promise<Stage> {
-  const { table, bucket, stateMachineArn, region } = await stageConfig(name);
+  const { table, bucket, stateMachineArn, region, modalApp } = await stageConfig(name);
   const facts = dynamoStores({ client: new DynamoDBClient({ region }), table });
   const engine = stepFunctionsEngine({ client: new SFNClient({ region }), stateMachineArn });
   const stores: Stores = {
@@ -138,7 +140,7 @@ export async function openStage(name: string): Promise<Stage> {
     // Step Functions itself refuses a second execution of a run.
     holdIdle: async (runId) => ((await engine.isBusy(runId)) ? null : { release: () => undefined }),
   };
-  return { name, stores, engine };
+  return { name, stores, engine, modalApp };
 }
 
 async function stageConfig(name: string): Promise<z.infer<typeof StageConfig>> {

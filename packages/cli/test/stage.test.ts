@@ -97,6 +97,7 @@ describe.skipIf(!areServersThere())("a stage", { timeout: 120_000 }, () => {
       bucket: name,
       stateMachineArn: states.stateMachineArn,
       region,
+      modalApp: "ksearch-referee-test",
     });
     parameters["/ksearch/broken/config"] = "{}";
     env = {

@@ -50,6 +50,8 @@ export type MachineSettings = {
   taskTimeoutSeconds: number;
   /** Limit of a whole execution, seconds. */
   machineTimeoutSeconds: number;
+  /** Whether evaluations may be jobs that the machine itself starts and waits for (AWS Batch). */
+  batch?: boolean;
 };
 
 /** The name under which a step throws what another try may mend: a store that is out of reach. */
@@ -123,7 +125,7 @@ export const waitStates = [
 
 type State = Record<string, unknown>;
 
-export function stateMachine({ resource, taskTimeoutSeconds, machineTimeoutSeconds }: MachineSettings) {
+export function stateMachine({ resource, taskTimeoutSeconds, machineTimeoutSeconds, batch = false }: MachineSettings) {
   const task = (name: string, next: string, onError: string): State => ({
     Type: "Task",
     Resource: resource(taskStates[name] as StepName),
@@ -144,6 +146,29 @@ export function stateMachine({ resource, taskTimeoutSeconds, machineTimeoutSecon
     Choices: Object.entries(targets).map(([value, Next]) => ({ Variable: "$.next", StringEquals: value, Next })),
     Default: otherwise,
   });
+  /**
+   * Runs the job that `$.job` names, and goes on whatever becomes of it: what it left is what counts. Step Functions stops it
+   * with the execution.
+   */
+  const job = (next: string): State => ({
+    Type: "Task",
+    Resource: "arn:aws:states:::batch:submitJob.sync",
+    Parameters: {
+      "JobName.$": "$.job.name",
+      "JobQueue.$": "$.job.queue",
+      "JobDefinition.$": "$.job.definition",
+      Timeout: { "AttemptDurationSeconds.$": "$.job.timeoutSeconds" },
+      ContainerOverrides: {
+        Environment: [
+          { Name: "KSEARCH_REQUEST_URL", "Value.$": "$.job.requestUrl" },
+          { Name: "KSEARCH_ANSWER_URL", "Value.$": "$.job.answerUrl" },
+        ],
+      },
+    },
+    ResultPath: null,
+    Catch: [{ ErrorEquals: ["States.ALL"], ResultPath: null, Next: next }],
+    Next: next,
+  });
   /** Submit, then poll until there is an answer: the one pattern for slow work. */
   const slow = (
     submit: string,
@@ -151,9 +176,14 @@ export function stateMachine({ resource, taskTimeoutSeconds, machineTimeoutSecon
     suffix: string,
     targets: Record<string, string>,
     onError: string,
+    isJob = false,
   ): Record<string, State> => ({
     [submit]: task(submit, `${suffix}Ready`, onError),
-    [`${suffix}Ready`]: choice({ wait: `Wait${suffix}`, ...targets }, onError),
+    [`${suffix}Ready`]: choice(
+      { wait: `Wait${suffix}`, ...(isJob ? { job: `${suffix}Job` } : {}), ...targets },
+      onError,
+    ),
+    ...(isJob ? { [`${suffix}Job`]: job(collect) } : {}),
     [`Wait${suffix}`]: { Type: "Wait", SecondsPath: "$.waitSeconds", Next: collect },
     [collect]: task(collect, `${suffix}Ready`, onError),
   });
@@ -169,7 +199,14 @@ export function stateMachine({ resource, taskTimeoutSeconds, machineTimeoutSecon
     ...slow("Draft", "CollectDraft", "Draft", { vet: "Vet", claim: "Claim", end: "LaneEnd" }, "LaneFailed"),
     Vet: task("Vet", "Vetted", "LaneFailed"),
     Vetted: choice({ evaluate: "Evaluate", judge: "Judge", end: "LaneEnd" }, "LaneFailed"),
-    ...slow("Evaluate", "CollectVerdict", "Verdict", { judge: "Judge", claim: "Claim", end: "LaneEnd" }, "LaneFailed"),
+    ...slow(
+      "Evaluate",
+      "CollectVerdict",
+      "Verdict",
+      { judge: "Judge", claim: "Claim", end: "LaneEnd" },
+      "LaneFailed",
+      batch,
+    ),
     Judge: task("Judge", "Judged", "LaneFailed"),
     Judged: choice({ draft: "Draft", refine: "Refine", claim: "Claim", end: "LaneEnd" }, "LaneFailed"),
     ...slow("Refine", "CollectRefine", "Refine", { claim: "Claim", end: "LaneEnd" }, "LaneFailed"),
@@ -193,6 +230,7 @@ export function stateMachine({ resource, taskTimeoutSeconds, machineTimeoutSecon
         "Seed",
         { init: "InitWorldModel", round: "OpenRound", report: "StopEvaluations" },
         "RunFailed",
+        batch,
       ),
       ...slow(
         "InitWorldModel",
@@ -219,7 +257,14 @@ export function stateMachine({ resource, taskTimeoutSeconds, machineTimeoutSecon
       },
       CloseRound: task("CloseRound", "RunAgain", "RunFailed"),
       RunAgain: choice({ again: "OpenRound", confirm: "Confirm", report: "StopEvaluations" }, "RunFailed"),
-      ...slow("Confirm", "CollectConfirm", "Confirm", { confirm: "Confirm", report: "StopEvaluations" }, "RunFailed"),
+      ...slow(
+        "Confirm",
+        "CollectConfirm",
+        "Confirm",
+        { confirm: "Confirm", report: "StopEvaluations" },
+        "RunFailed",
+        batch,
+      ),
       StopEvaluations: task("StopEvaluations", "Report", "RunFailed"),
       Report: task("Report", "Done", "RunFailed"),
       RunFailed: last("RunFailed", "Stopped"),

@@ -9,6 +9,16 @@ export type StartInput = z.infer<typeof StartInput>;
 /** What the way out of a broken step gets: the payload of the state that broke, whichever it was. */
 export const FailedInput = z.object({ runId: z.string().min(1), epoch: z.int().positive().optional() });
 
+/** What a state of the machine starts and waits for; signed addresses, no content. */
+const Job = z.object({
+  name: z.string(),
+  queue: z.string(),
+  definition: z.string(),
+  requestUrl: z.string(),
+  answerUrl: z.string(),
+  timeoutSeconds: z.int().positive(),
+});
+
 /** Between the states of a run. `next` is what the following Choice reads. */
 export const RunPayload = z.object({
   ...run,
@@ -16,6 +26,7 @@ export const RunPayload = z.object({
   round: z.int().nonnegative(),
   next: z.string().optional(),
   waitSeconds: z.int().positive().optional(),
+  job: Job.optional(),
   /** Why the run goes straight to its report: a money budget that does not cover the next question. */
   stopped: z.string().optional(),
   /** One entry a lane while lanes are at work. */
@@ -35,6 +46,7 @@ export const LanePayload = z.object({
   call: z.string().optional(),
   next: z.string().optional(),
   waitSeconds: z.int().positive().optional(),
+  job: Job.optional(),
   /** Steps that this child execution has made. */
   turns: z.int().nonnegative().optional(),
 });

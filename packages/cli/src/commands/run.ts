@@ -84,8 +84,12 @@ async function record(
   for (const words of notes) tell(words);
   const choice = modelChoice(flags, pathFrom);
   const stageName = stageOf(flags, choice);
-  const elsewhere = stageName !== null && flags.referee === undefined;
-  const judge = refereeChoice(elsewhere ? { ...flags, referee: "modal" } : flags, python, modalApp());
+  const stage = stageName === null ? null : await openStage(stageName);
+  const judge = refereeChoice(
+    stage !== null && flags.referee === undefined ? { ...flags, referee: "modal" } : flags,
+    python,
+    stage?.modalApp ?? modalApp(),
+  );
   const tracking = trackingChoice(flags, wandbDefaults());
   const facts = factsOf(choice, problem);
   const device = deviceOf(flags, problem);
@@ -94,7 +98,7 @@ async function record(
     tell(
       `${problemName(problem)} has sizes for a GPU: on this CPU one evaluation may take minutes, or end in a time-out`,
     );
-  const model = openLlm(choice, [], stageName === null ? undefined : keysOfStage);
+  const model = openLlm(choice, [], stage === null ? undefined : keysOfStage);
   const bench = await benchOf(judge, python, { language, device, problem });
   const referee = openReferee(judge, python);
   const plainSettings = evaluationOf(flags, problem, device, availableParallelism(), null);
@@ -104,7 +108,6 @@ async function record(
       "flags",
       "--baseline-solution names a solution of a dataset: give its --task-path, too",
     );
-  const stage = stageName === null ? null : await openStage(stageName);
   const stores = stage?.stores ?? openStores(artifactsDir, true);
   await examine(stores, referee, { problem, settings: plainSettings, device, version: bench.version }).catch(
     (error: unknown) => {

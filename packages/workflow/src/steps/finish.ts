@@ -17,7 +17,7 @@ import type { LlmDeps, RefereeDeps } from "../deps.ts";
 import { writeResult } from "../result.ts";
 import { loadKernel } from "../store.ts";
 import { endCalls } from "./llm.ts";
-import { askReferee, cancelEvaluations, factsOf, mostSubmissions } from "./referee.ts";
+import { askReferee, awaiting, cancelEvaluations, factsOf, mostSubmissions } from "./referee.ts";
 import { runStep, type Step, waiting } from "./step.ts";
 
 /** How many times the search's timed calls a confirmation takes. */
@@ -39,6 +39,7 @@ export const confirm = (deps: RefereeDeps): Step =>
       return { ...input, next: "report" };
     }
     const verdict = await duelVerdict(deps, state, duel);
+    if (verdict === null) return awaiting(deps, confirmCall(state.duels.length + 1), input);
     if (verdict === "again") return waiting(input);
     const event = duelEvent(duel, verdict);
     await deps.log.commit(runId, (now) => ({
@@ -50,26 +51,24 @@ export const confirm = (deps: RefereeDeps): Step =>
 
 type Pair = { kernelId: KernelId; rivalId: KernelId | null };
 
-/** The verdict of a duel, or `again`: not there yet, or the referee failed and may be asked once more. */
+/** The verdict of a duel; null: not there yet. `again`: the referee failed and may be asked once more. */
 async function duelVerdict(
   deps: RefereeDeps,
   state: RunState,
   { kernelId, rivalId }: Pair,
-): Promise<Verdict | "again"> {
+): Promise<Verdict | null | "again"> {
   const call = confirmCall(state.duels.length + 1);
   const kernel = await loadKernel(deps.blobs, state.runId, kernelId);
   const incumbent = rivalId === null ? null : await loadKernel(deps.blobs, state.runId, rivalId);
   try {
-    return (
-      (await askReferee(deps, state, {
-        call,
-        slot: "confirm",
-        purpose: "confirm",
-        kernel,
-        incumbent,
-        effort: confirmEffort,
-      })) ?? "again"
-    );
+    return await askReferee(deps, state, {
+      call,
+      slot: "confirm",
+      purpose: "confirm",
+      kernel,
+      incumbent,
+      effort: confirmEffort,
+    });
   } catch (error) {
     if (!(error instanceof AppError) || error.who !== "retry") throw error;
     const submissions = (await deps.log.state(state.runId)).calls.get(call)?.submission ?? 0;

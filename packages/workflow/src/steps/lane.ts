@@ -14,7 +14,7 @@ import type { Deps, RefereeDeps } from "../deps.ts";
 import { LanePayload } from "../payload.ts";
 import { loadKernel } from "../store.ts";
 import { unusable } from "./draft.ts";
-import { askReferee, factsOf, mostSubmissions } from "./referee.ts";
+import { askReferee, awaiting, factsOf, mostSubmissions } from "./referee.ts";
 import { causeOf, laneStep, type Step, waiting } from "./step.ts";
 
 /** Gives the lane its next work: its own cycle, an orphan's, a new one, a proposal, or the end. */
@@ -57,7 +57,7 @@ export const evaluate = (deps: RefereeDeps): Step =>
         incumbent: null,
         effort: 1,
       });
-      if (verdict === null) return waiting(input);
+      if (verdict === null) return awaiting(deps, call, input);
       const facts = factsOf(verdict);
       await judgeOnce(deps, runId, attempt.attempt, { type: "attempt.judged", attempt: attempt.attempt, ...facts });
     } catch (error) {

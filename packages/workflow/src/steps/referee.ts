@@ -9,7 +9,9 @@ import {
 } from "@ksearch/domain";
 import { ask } from "../ask.ts";
 import type { RefereeDeps } from "../deps.ts";
+import type { LanePayload, RunPayload } from "../payload.ts";
 import { loadProblem } from "../store.ts";
+import { waiting } from "./step.ts";
 
 export type RefereeQuestion = {
   call: string;
@@ -85,6 +87,18 @@ export async function askReferee(
       costMicroUsd: deps.referee.price(verdict.usage.wallMs, verdict.device),
     }),
   });
+}
+
+/** The payload of a state whose verdict is not there yet: the engine runs a job first, or waits. */
+export async function awaiting<P extends LanePayload | RunPayload>(
+  deps: RefereeDeps,
+  call: string,
+  input: P,
+): Promise<P> {
+  const open = (await deps.log.state(input.runId)).calls.get(call);
+  const ticket = open?.state === "submitted" ? open.ticket : null;
+  const job = ticket === null ? null : ((await deps.referee.job?.(ticket)) ?? null);
+  return job === null ? waiting(input) : { ...input, next: "job", job };
 }
 
 /**

@@ -12,8 +12,8 @@ import {
 import type { Deps, RefereeDeps } from "../deps.ts";
 import { FailedInput, StartInput } from "../payload.ts";
 import { loadKernel } from "../store.ts";
-import { askReferee, factsOf } from "./referee.ts";
-import { causeOf, type Json, pause, runStep, type Step, waiting } from "./step.ts";
+import { askReferee, awaiting, factsOf } from "./referee.ts";
+import { causeOf, type Json, pause, runStep, type Step } from "./step.ts";
 
 const nextPhase = (state: RunState): "seed" | "init" | "round" => {
   if (state.seedKernelId !== null && !state.seedJudged) return "seed";
@@ -57,7 +57,7 @@ export const seed = (deps: RefereeDeps): Step =>
       incumbent: null,
       effort: 1,
     });
-    if (verdict === null) return waiting(input);
+    if (verdict === null) return awaiting(deps, seedCall, input);
     const { status, score, vsBaseline, message } = factsOf(verdict);
     await deps.log.commit(input.runId, (now) =>
       now.seedJudged

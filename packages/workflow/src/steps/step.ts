@@ -21,6 +21,13 @@ function parse<T>(schema: z.ZodType<T>, input: unknown): T {
   );
 }
 
+/** A payload without what belongs to a Wait or a job that does not come next. */
+const forNext = <P extends LanePayload | RunPayload>(output: P): P => ({
+  ...output,
+  waitSeconds: output.next === "wait" ? output.waitSeconds : undefined,
+  job: output.next === "job" ? output.job : undefined,
+});
+
 /** `waited` in, `waitSeconds` out: the payload of a state whose answer is not there yet. */
 export const waiting = <P extends { waitSeconds?: number | undefined }>(payload: P): P => ({
   ...payload,
@@ -45,7 +52,7 @@ export const laneStep =
     const input = parse(LanePayload, raw);
     try {
       const output = await counted(deps, input, await work(input));
-      return clean(output.next === "wait" ? output : { ...output, waitSeconds: undefined });
+      return clean(forNext(output));
     } catch (error) {
       const thrown = thrownOn(error);
       if (thrown !== null || !(error instanceof AppError)) throw thrown;
@@ -78,7 +85,7 @@ export const runStep =
     const input = parse(RunPayload, raw);
     try {
       const output = await work(input);
-      return clean(output.next === "wait" ? output : { ...output, waitSeconds: undefined });
+      return clean(forNext(output));
     } catch (error) {
       const thrown = thrownOn(error);
       if (thrown !== null || !(error instanceof AppError)) throw thrown;

@@ -1,6 +1,5 @@
 import { AppError, type Device, parseJson, type Verdict } from "@ksearch/domain";
 import { z } from "zod";
-import type { Ticket } from "./ticket.ts";
 
 /** Largest answer that is read, characters; a verdict is a few kilobytes. */
 const longestAnswer = 16 * 1024 * 1024;
@@ -8,13 +7,13 @@ const longestAnswer = 16 * 1024 * 1024;
 const Refused = z.object({ error: z.object({ code: z.string(), message: z.string(), path: z.string().default("$") }) });
 
 const rubbish = (what: string): AppError =>
-  new AppError("retry", "referee.rubbish", `the referee at Modal answered ${what}`);
+  new AppError("retry", "referee.rubbish", `the deployed referee answered ${what}`);
 
-/** What a function returned, as the answer to its request. AppError: it is none. */
+/** What a deployed referee returned, as the answer to its request. AppError: it is none. */
 export function readAnswer<A extends { requestId: string }>(
   returned: unknown,
   schema: z.ZodType<A>,
-  { requestId }: Pick<Ticket, "requestId">,
+  requestId: string,
 ): A {
   if (typeof returned !== "string") throw rubbish(`no text but ${returned === null ? "null" : typeof returned}`);
   if (returned.length > longestAnswer) throw rubbish(`${returned.length} characters`);
@@ -27,7 +26,7 @@ export function readAnswer<A extends { requestId: string }>(
     throw new AppError(
       "operator",
       "referee.request",
-      `the referee at Modal refused the request: ${message} (at ${path}); a deployed referee of another version does that: deploy it with scripts/deploy.sh`,
+      `the deployed referee refused the request: ${message} (at ${path}); one of another version does that: deploy it with scripts/deploy.sh`,
     );
   }
   const answer = schema.safeParse(json);
@@ -45,6 +44,6 @@ export function checkDevice(verdict: Verdict, device: Device): void {
   throw new AppError(
     "retry",
     "referee.device",
-    `a verdict on ${device} was asked for, and Modal judged on ${verdict.device} (${gpu ?? "no GPU"})`,
+    `a verdict on ${device} was asked for, and the referee judged on ${verdict.device} (${gpu ?? "no GPU"})`,
   );
 }
