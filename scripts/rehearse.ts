@@ -7,21 +7,16 @@
  * server, Modal's SDK, the referee on this CPU. Emulated: Step Functions, Lambda's Invoke call, Modal's control plane.
  * RECORDED: the model's replies. Ends with 1 where the two searches differ in kind.
  */
-import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { parseArgs, promisify } from "node:util";
-import { type LoggedEvent, Problem, type RunEvent, RunOptions, type RunState } from "@ksearch/domain";
+import { parseArgs } from "node:util";
+import type { RunState } from "@ksearch/domain";
 import { buildFunctions } from "./bundles.ts";
-import { differences, violations } from "./rehearse/compare.ts";
+import { differences } from "./rehearse/compare.ts";
 import { type FaultPlan, faultPlan, noFaults } from "./rehearse/faults.ts";
+import { onOneMachine, rehearsalSynthesis, synthesised } from "./rehearse/prepare.ts";
 import { type Rehearsal, startRehearsal } from "./rehearse/stage.ts";
-
-const root = fileURLToPath(new URL("..", import.meta.url));
-const problemName = "gqa_paged_decode_h8_kv2_d64_ps1_f32";
-const transcript = join(root, "problems/flashinfer/transcripts", `${problemName}.jsonl`);
 
 const { values } = parseArgs({
   options: {
@@ -31,48 +26,12 @@ const { values } = parseArgs({
     faults: { type: "boolean", default: false },
     kills: { type: "string", default: "0" },
     log: { type: "string" },
+    synthesis: { type: "string", default: rehearsalSynthesis },
   },
 });
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
 const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
-
-/** The search on the one-machine engine, through the command line; what the cloud then does again. */
-async function onOneMachine(folder: string) {
-  const main = join(root, "packages/cli/src/main.ts");
-  const at = ["--artifacts-dir", join(folder, ".ksearch"), "--json"];
-  const cli = async (...args: string[]) => {
-    const { stdout } = await promisify(execFile)(
-      process.execPath,
-      ["--disable-warning=ExperimentalWarning", main, ...args],
-      { cwd: root, maxBuffer: 1 << 28 },
-    );
-    return stdout;
-  };
-  const few = ["--warmup-runs", "1", "--iterations", "3", "--num-trials", "1"];
-  const search = [
-    "--world-model",
-    "--lanes",
-    values.lanes,
-    "--budget-attempts",
-    values.attempts,
-    "--seed",
-    values.seed,
-  ];
-  await cli("run", problemName, ...search, ...few, "--transcript", transcript, ...at);
-  const { runId, events } = JSON.parse(await cli("show", ...at)) as { runId: string; events: LoggedEvent[] };
-  const problem = Problem.parse(JSON.parse(readFileSync(join(folder, ".ksearch/runs", runId, "problem.json"), "utf8")));
-  const created = events.find(({ event }) => event.type === "run.created")?.event as Extract<
-    RunEvent,
-    { type: "run.created" }
-  >;
-  return { events, problem, options: RunOptions.parse(created.options) };
-}
-
-async function synthesised(): Promise<unknown> {
-  await promisify(execFile)("npm", ["run", "--silent", "synth", "--", "--stage", "rehearsal"], { cwd: root });
-  return JSON.parse(readFileSync(join(root, ".sst/synth/rehearsal.json"), "utf8"));
-}
 
 function tell(rehearsal: Rehearsal, state: RunState, wallMs: number): void {
   const { lambda, counts, happenings } = rehearsal;
@@ -96,37 +55,28 @@ try {
   say(`RECORDED replies, a small judging effort: the figures are of the machinery, not of kernels`);
   say(`one machine: ${values.attempts} attempts on ${values.lanes} lanes`);
   let began = performance.now();
-  const local = await onOneMachine(folder);
+  const local = await onOneMachine(folder, values);
   say(`  ${local.events.length} events in ${seconds(performance.now() - began)}`);
 
   const plan: FaultPlan =
     values.faults || Number(values.kills) > 0 ? faultPlan(Number(values.seed), Number(values.kills)) : noFaults;
-  const synthesis = await synthesised();
+  const synthesis = await synthesised(values.synthesis);
   const bundles = await buildFunctions(join(folder, "bundles"));
   say(`the cloud, rehearsed: ${bundles.length} bundles${plan === noFaults ? "" : ", with faults"}`);
-  const rehearsal = await startRehearsal({ root, folder, synthesis, bundles, transcript, plan });
+  const rehearsal = await startRehearsal({ folder, synthesis, bundles, plan });
   try {
     began = performance.now();
-    const { state, events } = await rehearsal.search(local);
+    const { state, events, violated } = await rehearsal.search(local);
     const wallMs = performance.now() - began;
     tell(rehearsal, state, wallMs);
     for (const [fault, count] of Object.entries(plan.done())) say(`  fault: ${fault}: ${count}`);
-    const wrong = [
-      ...rehearsal.denied().map((wish) => `the synthesised roles do not permit ${wish}`),
-      ...violations({
-        state,
-        events,
-        asked: rehearsal.asked(),
-        money: await rehearsal.money(),
-        faulty: plan !== noFaults,
-      }),
-      ...differences(local.events, events, plan !== noFaults),
-    ];
+    for (const [kind, count] of Object.entries(rehearsal.kills())) if (count > 0) say(`  killed: ${kind}: ${count}`);
+    const wrong = [...violated, ...differences(local.events, events, plan !== noFaults)];
     failed = wrong.length > 0;
     for (const line of wrong) say(`  ✗ ${line}`);
     if (!failed) say(`  ✓ the same kinds of events, the same rules, nothing recorded was lost or paid again`);
     if (values.log !== undefined)
-      writeFileSync(values.log, JSON.stringify(rehearsal.record(local.options, state, wallMs), null, 1));
+      writeFileSync(values.log, `${JSON.stringify(await rehearsal.record(local.options, state, wallMs), null, 1)}\n`);
     if (failed) writeFileSync(join(tmpdir(), "ksearch-rehearsal-logs.txt"), rehearsal.lambda.logs.join("\n"));
   } finally {
     await rehearsal.close();

@@ -38,11 +38,13 @@ type Told = {
   events: readonly LoggedEvent[];
   asked: readonly string[];
   money: readonly UsageRow[];
+  /** Evaluations that were begun. */
+  evaluations: number;
   faulty: boolean;
 };
 
 /** Which rules a log breaks: each answer recorded once and paid once, everything settled, an ending. */
-export function violations({ state, events, asked, money, faulty }: Told): string[] {
+export function violations({ state, events, asked, money, evaluations, faulty }: Told): string[] {
   const wrong: string[] = [];
   if (state.status !== "succeeded") wrong.push(`the run is ${state.status}: ${state.pause?.message ?? ""}`);
   const answered = events.flatMap(({ event }) => (event.type === "call.answered" ? [event.call] : []));
@@ -52,6 +54,8 @@ export function violations({ state, events, asked, money, faulty }: Told): strin
   const paidTwice = paid.filter((key, index) => paid.indexOf(key) !== index);
   if (paidTwice.length > 0) wrong.push(`paid twice: ${paidTwice.join(", ")}`);
   if (paid.length !== answered.length) wrong.push(`${answered.length} answers were recorded, ${paid.length} paid`);
+  const submitted = events.filter(({ event }) => event.type === "call.submitted" && event.to === "referee").length;
+  if (evaluations > submitted) wrong.push(`${evaluations} evaluations were begun, ${submitted} announced`);
   const open = [...state.calls.values()].filter((call) => call.state === "submitted");
   if (open.length > 0) wrong.push(`still open: ${open.map(({ call }) => call).join(", ")}`);
   const repeated = asked.filter((call, index) => asked.indexOf(call) !== index);

@@ -1,12 +1,18 @@
 import { rngFor } from "@ksearch/domain";
 import type { Fault } from "../../packages/adapters/test/faults.ts";
 
+/**
+ * What is killed: a step's process before its invocation or in the middle of it, the execution (another one follows), a
+ * container of the referee at work, the connections to Modal's control plane.
+ */
+export type Kill = "stepBefore" | "stepDuring" | "engine" | "container" | "connection";
+
 /** What goes wrong in a rehearsal, drawn from a seed. */
 export type FaultPlan = {
   dynamodb: () => Fault;
   s3: () => Fault;
-  /** Kills a container before its invocation, or in the middle of it. */
-  lambda: (name: string, nth: number) => "before" | "during" | null;
+  /** What is killed at the n-th invocation, when so many kills are done. */
+  kill: (nth: number, done: number) => Kill | null;
   /** Whether the machine delivers a step's input a second time, as if its first answer had been lost. */
   twice: boolean;
   modal: { loseContainers: number; unavailable: number; throttle: number };
@@ -17,7 +23,7 @@ export type FaultPlan = {
 export const noFaults: FaultPlan = {
   dynamodb: () => "pass",
   s3: () => "pass",
-  lambda: () => null,
+  kill: () => null,
   twice: false,
   modal: { loseContainers: 0, unavailable: 0, throttle: 0 },
   done: () => ({}),
@@ -37,20 +43,34 @@ const slowDown: Fault = {
   body: "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>",
 };
 
-/** Some in a hundred requests are disturbed; `kills` containers die within the first steps of a search. */
-export function faultPlan(seed: number, kills: number): FaultPlan {
+/** In a hundred kills. Most states are steps, and a search has only so many executions. */
+const shares: readonly [Kill, number][] = [
+  ["stepBefore", 15],
+  ["stepDuring", 35],
+  ["engine", 20],
+  ["container", 16],
+  ["connection", 14],
+];
+
+function killOf(percent: number): Kill | null {
+  let sum = 0;
+  for (const [kill, share] of shares) {
+    sum += share;
+    if (percent < sum) return kill;
+  }
+  return null;
+}
+
+/** Some in a hundred requests are disturbed; at every `every`-th invocation something is killed until `kills` are done. */
+export function faultPlan(seed: number, kills: number, every = 6): FaultPlan {
   const rng = rngFor(seed, "faults");
+  const killRng = rngFor(seed, "kills");
   const done: Record<string, number> = {};
-  const count = (what: string) => {
-    done[what] = (done[what] ?? 0) + 1;
-  };
   const draw = (kinds: readonly [string, Fault][]) => () => {
     const [what, fault] = kinds[Math.floor(rng() * 100)] ?? ["", "pass" as const];
-    if (what !== "") count(what);
+    if (what !== "") done[what] = (done[what] ?? 0) + 1;
     return fault;
   };
-  const every = 6;
-  let killed = 0;
   return {
     dynamodb: draw([
       ["DynamoDB throttles", throttled],
@@ -62,11 +82,9 @@ export function faultPlan(seed: number, kills: number): FaultPlan {
       ["S3: connection cut before the work", "cutBefore"],
       ["S3: connection cut after the work", "cutAfter"],
     ]),
-    lambda: (_, nth) => {
+    kill: (nth, killed) => {
       if (killed >= kills || nth % every !== 0) return null;
-      killed += 1;
-      count("a step's process is killed");
-      return rng() < 0.25 ? "before" : "during";
+      return killOf(killRng() * 100);
     },
     twice: true,
     modal: { loseContainers: 2, unavailable: 3, throttle: 2 },

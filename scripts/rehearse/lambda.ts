@@ -19,8 +19,8 @@ export type Invoked = {
 
 export type LambdaServer = {
   url: string;
-  /** Kills the container that is at work on the next invocation of which `pick` says so. */
-  killWhen: (pick: (name: string, nth: number) => "before" | "during" | null) => void;
+  /** Kills the container that works on the n-th invocation if `pick` says so: before it begins, or while it is at it. */
+  killWhen: (pick: (nth: number) => "before" | "during" | null) => void;
   invoked: Invoked[];
   logs: string[];
   close: () => Promise<void>;
@@ -40,7 +40,7 @@ export async function startLambda(
   const all = new Set<ChildProcess>();
   const invoked: Invoked[] = [];
   const logs: string[] = [];
-  let pick: (name: string, nth: number) => "before" | "during" | null = () => null;
+  let pick: (nth: number) => "before" | "during" | null = () => null;
   let count = 0;
 
   const newContainer = async (bundle: Bundle): Promise<Container> => {
@@ -51,6 +51,8 @@ export async function startLambda(
     });
     all.add(child);
     child.once("exit", () => all.delete(child));
+    // A message to a process that has just died; its exit says the same.
+    child.on("error", (error) => logs.push(String(error)));
     let said = "";
     for (const stream of [child.stdout, child.stderr])
       stream?.on("data", (chunk: Buffer) => {
@@ -76,20 +78,21 @@ export async function startLambda(
       const onMessage = (answer: Answer) => end(answer);
       const end = (answer: Answer) => {
         clearTimeout(timer);
+        clearTimeout(killer);
         child.off("exit", onExit).off("message", onMessage);
         resolve(answer);
       };
       child.once("exit", onExit).once("message", onMessage);
       child.send({ id: count, event, name, deadlineMs: Date.now() + timeoutMs });
-      // Somewhere in the middle of what steps do, which takes them some 10 to 100 ms.
-      if (kill) setTimeout(() => child.kill("SIGKILL"), 5 + (count % 7) * 8);
+      // Somewhere in the middle of what steps do, which takes them some 10 to 100 ms; one that is done before lives on.
+      const killer = kill ? setTimeout(() => child.kill("SIGKILL"), 5 + (count % 7) * 8) : undefined;
     });
 
   const invoke = async (name: string, event: unknown): Promise<Answer> => {
     const bundle = bundles.find((one) => one.name === name);
     if (bundle === undefined) throw new Error(`there is no function ${name}`);
     count += 1;
-    const fate = pick(name, count);
+    const fate = pick(count);
     const container = idle.get(name)?.pop() ?? (await newContainer(bundle));
     const began = performance.now();
     if (fate === "before") container.child.kill("SIGKILL");

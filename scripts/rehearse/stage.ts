@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { CreateTableCommand, DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import { SFNClient } from "@aws-sdk/client-sfn";
@@ -8,17 +9,21 @@ import { dynamoStores, tableSchema } from "@ksearch/adapters/dynamodb";
 import { parseTranscript, replayLlm } from "@ksearch/adapters/replay";
 import { s3Blobs } from "@ksearch/adapters/s3";
 import { stepFunctionsEngine } from "@ksearch/adapters/stepfunctions";
-import type { LoggedEvent, Problem, RunOptions, RunState } from "@ksearch/domain";
-import { createLog, createRun, keepChoice, taskStates, waitStates } from "@ksearch/workflow";
+import { type LoggedEvent, type Problem, type RunOptions, type RunState, Verdict } from "@ksearch/domain";
+import { createLog, createRun, getJson, keepChoice, keys, taskStates, waitStates } from "@ksearch/workflow";
 import { z } from "zod";
 import { startFaults } from "../../packages/adapters/test/faults.ts";
 import { modalServer } from "../../packages/adapters/test/modal-server.ts";
 import { credentials, region, startDynamodb, startS3 } from "../../packages/adapters/test/servers.ts";
 import { type Happening, startStates } from "../../packages/adapters/test/states-server.ts";
 import type { Bundle } from "../bundles.ts";
-import type { FaultPlan } from "./faults.ts";
+import { violations } from "./compare.ts";
+import { type FaultPlan, noFaults } from "./faults.ts";
 import { invokeTask, startLambda } from "./lambda.ts";
+import type { RehearsalLog } from "./log.ts";
+import { dynamodbMeter, s3Meter } from "./meter.ts";
 import { startModel } from "./model.ts";
+import { root, transcript } from "./prepare.ts";
 import { rightsOf } from "./rights.ts";
 
 /** What the rehearsal reads of a synthesised stage. */
@@ -34,6 +39,7 @@ const Synthesis = z.object({
       }),
     ),
   }),
+  resources: z.array(z.looseObject({ type: z.string() })),
 });
 
 const table = "ksearch-rehearsal";
@@ -43,22 +49,27 @@ const app = "ksearch-referee";
 const devices = { cpu: "judge_cpu" };
 /** What a Wait of 5 to 60 s takes here, ms. */
 const waitMs = 150;
+const mostExecutions = 30;
+
+/** How often each word comes, sorted by word. */
+const countsOf = (words: readonly string[]): Record<string, number> =>
+  Object.fromEntries([...new Set(words)].sort().map((word) => [word, words.filter((one) => one === word).length]));
 
 type Count = { requests: number; bytes: number; faults: number };
 type Settings = {
-  root: string;
+  /** For files of this rehearsal alone. */
   folder: string;
   synthesis: unknown;
   bundles: readonly Bundle[];
-  transcript: string;
   plan: FaultPlan;
 };
 
 export type Rehearsal = Awaited<ReturnType<typeof startRehearsal>>;
 
 /** Everything that stands for the cloud, started and wired as the synthesised stage says. */
-export async function startRehearsal({ root, folder, synthesis, bundles, transcript, plan }: Settings) {
-  const { definition, functions } = Synthesis.parse(synthesis).machine;
+export async function startRehearsal({ folder, synthesis, bundles, plan }: Settings) {
+  const { machine, resources } = Synthesis.parse(synthesis);
+  const { definition, functions } = machine;
   const python = join(root, "packages/evaluator/.venv/bin/python");
   const counts: Record<string, Count> = {};
   const rights = rightsOf(synthesis, { table, bucket });
@@ -75,8 +86,13 @@ export async function startRehearsal({ root, folder, synthesis, bundles, transcr
     };
   };
   const [dynamodb, s3] = await Promise.all([startDynamodb(), startS3()]);
-  const dynamodbProxy = await startFaults(dynamodb.endpoint, counted("DynamoDB", plan.dynamodb, rights.dynamodb));
-  const s3Proxy = await startFaults(s3.endpoint, counted("S3", plan.s3, rights.s3));
+  const meters = { dynamodb: dynamodbMeter(), s3: s3Meter() };
+  const dynamodbProxy = await startFaults(
+    dynamodb.endpoint,
+    counted("DynamoDB", plan.dynamodb, rights.dynamodb),
+    meters.dynamodb.observe,
+  );
+  const s3Proxy = await startFaults(s3.endpoint, counted("S3", plan.s3, rights.s3), meters.s3.observe);
   const modal = await modalServer({
     app,
     functions: Object.values(devices),
@@ -157,8 +173,6 @@ export async function startRehearsal({ root, folder, synthesis, bundles, transcr
     return { ...Object.fromEntries([...values, ...powertools]), ...host };
   };
   const lambda = await startLambda(bundles, granted, 900_000);
-  lambda.killWhen(plan.lambda);
-
   const happenings: Happening[] = [];
   const states = await startStates({
     definition,
@@ -185,15 +199,54 @@ export async function startRehearsal({ root, folder, synthesis, bundles, transcr
     stateMachineArn: states.stateMachineArn,
   });
 
-  let executions = 0;
+  /** The execution at work. */
+  let execution = "";
+  const killed = { engine: 0, container: 0, connection: 0 };
+  const kills = () => ({
+    step: lambda.invoked.filter(({ outcome }) => outcome === "killed").length,
+    ...killed,
+  });
+  const stopEngine = async () => {
+    if ((await engine.status(execution)).status !== "running") return;
+    await engine.stop(execution);
+    killed.engine += 1;
+  };
+  const killContainer = async () => {
+    // No evaluation may be at work at this moment: the next one is waited for.
+    for (let tries = 0; tries < 100; tries += 1) {
+      if (modal.kill()) {
+        killed.container += 1;
+        return;
+      }
+      await sleep(50);
+    }
+  };
+  lambda.killWhen((nth) => {
+    const done = Object.values(kills()).reduce((sum, one) => sum + one, 0);
+    switch (plan.kill(nth, done)) {
+      case "stepBefore":
+        return "before";
+      case "stepDuring":
+        return "during";
+      case "engine":
+        void stopEngine();
+        return null;
+      case "container":
+        void killContainer();
+        return null;
+      case "connection":
+        killed.connection += modal.cut() ? 1 : 0;
+        return null;
+      case null:
+        return null;
+    }
+  });
+
   return {
     counts,
+    kills,
     happenings,
     lambda,
-    /** What requests asked for that the synthesised roles do not permit. */
-    denied: () => [...rights.denied],
-    asked: () => model.asked,
-    money: () => deps.money.rows(runId),
     /** Writes the run and executes it to its end; an execution that pauses it is followed by another, as `resume` does. */
     async search({ problem, options }: { problem: Problem; options: RunOptions }) {
       runId = `run_rehearsal-${Date.now().toString(36)}`;
@@ -213,33 +266,75 @@ export async function startRehearsal({ root, folder, synthesis, bundles, transcr
         treeModel: null,
       });
       await createRun(deps, { runId, problem, options, seed: null });
-      for (executions = 1; executions <= 10; executions += 1) {
-        const id = await engine.start({ runId, lanes: options.lanes });
-        while ((await engine.status(id)).status === "running") await new Promise((resolve) => setTimeout(resolve, 250));
+      for (let executions = 1; executions <= mostExecutions; executions += 1) {
+        execution = await engine.start({ runId, lanes: options.lanes });
+        while ((await engine.status(execution)).status === "running") await sleep(250);
         const { status } = await deps.log.state(runId);
         if (status !== "running" && status !== "paused") break;
-        await new Promise((resolve) => setTimeout(resolve, 1_000));
+        // Now and then the next one begins before anybody has tidied up behind this one.
+        if (executions % 2 === 1) await sleep(1_000);
       }
       const events: LoggedEvent[] = await deps.events.read(runId, 0);
-      return { state: await deps.log.state(runId), events };
+      const state = await deps.log.state(runId);
+      const [asked, money, evaluations] = [model.asked, await deps.money.rows(runId), modal.calls().length];
+      return {
+        state,
+        events,
+        violated: [
+          ...[...rights.denied].map((wish) => `the synthesised roles do not permit ${wish}`),
+          ...violations({ state, events, asked, money, evaluations, faulty: plan !== noFaults }),
+        ],
+      };
     },
-    /** What docs/costs.md is computed from. */
-    record: (options: RunOptions, state: RunState, wallMs: number) => ({
-      recordedReplies: true,
-      attempts: state.judged,
-      lanes: options.lanes,
-      executions,
-      wallMs: Math.round(wallMs),
-      statesEntered: happenings.filter(({ type }) => type === "StateEntered").length,
-      invocations: lambda.invoked.map(({ name, ms, isCold, importMs }) => ({
-        name,
-        ms: Math.round(ms),
-        isCold,
-        importMs: Math.round(importMs),
-      })),
-      memoryMiB: Object.fromEntries(functions.map(({ handler, memoryMiB }) => [handler, memoryMiB])),
-      requests: counts,
-    }),
+    /** What docs/costs.md is computed from: figures only. */
+    async record(options: RunOptions, state: RunState, wallMs: number): Promise<RehearsalLog> {
+      const log = await deps.events.read(runId, 0);
+      const submitted = new Map(
+        log.flatMap(({ event }) => (event.type === "call.submitted" ? [[event.call, event]] : [])),
+      );
+      const answered = log.flatMap(({ event }) =>
+        event.type === "call.answered" ? (submitted.get(event.call) ?? []) : [],
+      );
+      const verdicts = await Promise.all(
+        answered
+          .filter(({ to }) => to === "referee")
+          .map(({ call }) => getJson(deps.blobs, keys.answer(runId, call), Verdict)),
+      );
+      const entered = happenings.flatMap(({ type, stateName = "" }) => (type === "StateEntered" ? [stateName] : []));
+      const sum = (figures: readonly number[]) => Math.round(figures.reduce((total, one) => total + one, 0));
+      return {
+        recordedReplies: true,
+        attempts: state.judged,
+        lanes: options.lanes,
+        executions: states.executions().length,
+        rounds: log.filter(({ event }) => event.type === "round.opened").length,
+        wallMs: Math.round(wallMs),
+        statesEntered: countsOf(entered),
+        invocations: Object.fromEntries(
+          [...new Set(lambda.invoked.map(({ name }) => name))].sort().map((name) => {
+            const ones = lambda.invoked.filter((one) => one.name === name);
+            const found = functions.find(({ handler }) => handler.endsWith(`/${name}.handler`));
+            return [
+              name,
+              {
+                invocations: ones.length,
+                cold: ones.filter(({ isCold }) => isCold).length,
+                ms: sum(ones.map(({ ms }) => ms)),
+                warmMs: sum(ones.filter(({ isCold }) => !isCold).map(({ ms }) => ms)),
+                importMs: sum(ones.map(({ importMs }) => importMs)),
+                memoryMiB: found?.memoryMiB ?? 0,
+              },
+            ];
+          }),
+        ),
+        logBytes: lambda.logs.reduce((total, line) => total + Buffer.byteLength(line) + 1, 0),
+        dynamodb: meters.dynamodb.metered,
+        s3: meters.s3.metered,
+        answeredCalls: countsOf(answered.map(({ purpose }) => purpose)),
+        refereeWallMs: sum(verdicts.map((verdict) => verdict?.usage.wallMs ?? 0)),
+        resources: countsOf(resources.map(({ type }) => type)),
+      };
+    },
     async close() {
       await states.close();
       await Promise.all([lambda.close(), model.close(), modal.close()]);

@@ -13,10 +13,17 @@ export type Fault =
   | "flip"
   | { readonly status: number; readonly headers?: Record<string, string>; readonly body: string };
 
-/** A proxy on loopback before a server. `fault` decides for every request, in their order; bodies are read whole. */
+/** A request that reached the server, and what the server answered, whole, whatever of it came back. */
+export type Exchange = { readonly request: IncomingMessage; readonly body: Buffer; readonly answer: Answer };
+
+/**
+ * A proxy on loopback before a server. `fault` decides for every request, in their order; bodies are read whole.
+ * `observe` is told what the server did.
+ */
 export async function startFaults(
   endpoint: string,
   fault: (request: IncomingMessage, body: string) => Fault,
+  observe: (exchange: Exchange) => void = () => undefined,
 ): Promise<Server> {
   const target = new URL(endpoint);
   const server = createServer((incoming, outgoing) => {
@@ -27,7 +34,11 @@ export async function startFaults(
       const chosen = fault(incoming, body.toString("latin1"));
       if (chosen === "cutBefore") incoming.socket.destroy();
       else if (typeof chosen === "object") outgoing.writeHead(chosen.status, chosen.headers).end(chosen.body);
-      else forward(target, incoming, body, (answer) => deliver(chosen, incoming, outgoing, answer));
+      else
+        forward(target, incoming, body, (answer) => {
+          observe({ request: incoming, body, answer });
+          deliver(chosen, incoming, outgoing, answer);
+        });
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -42,7 +53,7 @@ export async function startFaults(
   };
 }
 
-type Answer = { status: number; headers: IncomingMessage["headers"]; body: Buffer };
+export type Answer = { status: number; headers: IncomingMessage["headers"]; body: Buffer };
 
 /** The host that the client named goes along, as its signature covers it. */
 function forward(target: URL, incoming: IncomingMessage, body: Buffer, done: (answer: Answer) => void): void {

@@ -72,11 +72,13 @@ export function start(call: FunctionCall, { command: [file, ...args], env }: Bod
   container.stdin.end(call.request);
 }
 
-function kill({ container }: FunctionCall): void {
-  if (container?.pid === undefined || container.exitCode !== null || container.signalCode !== null) return;
+/** Kills the container of a call. False: none is at work on it. */
+export function kill({ container }: FunctionCall): boolean {
+  if (container?.pid === undefined || container.exitCode !== null || container.signalCode !== null) return false;
   try {
-    process.kill(-container.pid, "SIGKILL");
+    return process.kill(-container.pid, "SIGKILL");
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+    return false;
   }
 }

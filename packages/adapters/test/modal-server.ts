@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer as createTcpServer, type Server
 import { Decoder, Encoder } from "cbor-x";
 import { type CallContext, createServer, Metadata, ServerError, type ServiceImplementation, Status } from "nice-grpc";
 import { z } from "zod";
-import { type Body, type Ending, type FunctionCall, newCall, start, status } from "./modal-calls.ts";
+import { type Body, type Ending, type FunctionCall, kill, newCall, start, status } from "./modal-calls.ts";
 import { type ModalProtobuf, modalProtobuf } from "./modal-protobuf.ts";
 
 /**
@@ -61,8 +61,10 @@ export type ModalServer = {
   /** RPCs by name, as they came. */
   rpcs: string[];
   blobs(): number;
-  /** Breaks every open connection. */
-  cut(): void;
+  /** Breaks every open connection. False: there is none. */
+  cut(): boolean;
+  /** Kills a container that is at work. False: none is. */
+  kill(): boolean;
   close(): Promise<void>;
 };
 
@@ -252,8 +254,10 @@ export async function modalServer({ app, functions, token, body }: ModalServerSe
       });
     }
   });
-  const cut = (): void => {
+  const cut = (): boolean => {
+    const wereThere = sockets.size > 0;
     for (const socket of sockets) socket.destroy();
+    return wereThere;
   };
   return {
     url: `http://127.0.0.1:${await listen(door)}`,
@@ -263,6 +267,7 @@ export async function modalServer({ app, functions, token, body }: ModalServerSe
     rpcs,
     blobs: () => blobs.size,
     cut,
+    kill: () => [...calls.values()].some((call) => call.ending === null && kill(call)),
     async close() {
       for (const call of calls.values()) call.end({ status: status.terminated, exception: "", returned: null });
       cut();
