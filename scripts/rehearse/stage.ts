@@ -272,11 +272,18 @@ export async function startRehearsal({ folder, synthesis, bundles, plan }: Setti
       }
       const events: LoggedEvent[] = await deps.events.read(runId, 0);
       const state = await deps.log.state(runId);
-      const [asked, money, evaluations] = [model.asked, await deps.money.rows(runId), modal.calls().length];
+      const objects = await deps.blobs.list(`runs/${runId}/calls/`);
+      const answered = events.flatMap(({ event }) => (event.type === "call.answered" ? [event.call] : []));
+      const told = {
+        asked: model.asked,
+        money: await deps.money.rows(runId),
+        stored: new Set(answered.filter((call) => objects.includes(keys.answer(runId, call)))),
+        evaluations: modal.calls().length,
+      };
       return {
         state,
         events,
-        violated: violations({ state, events, asked, money, evaluations, faulty: plan !== noFaults }),
+        violated: violations({ state, events, ...told, faulty: plan !== noFaults }),
       };
     },
     /** What docs/costs.md is computed from: figures only. */
