@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build, type Metafile } from "esbuild";
+import { build, type Metafile, stop } from "esbuild";
 
 /** The Lambda functions as they are deployed: one ES module each (SST's own settings for Node functions). */
 
@@ -28,7 +28,7 @@ export async function buildFunctions(folder: string): Promise<Bundle[]> {
       .filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"))
       .map((file) => ({ name: file.replace(/\.ts$/, ""), source: join(root, "functions/src", kind, file) })),
   );
-  return Promise.all(
+  const bundles = await Promise.all(
     handlers.map(async ({ name, source }) => {
       const path = join(folder, name, "index.mjs");
       const { metafile } = await build({
@@ -47,6 +47,9 @@ export async function buildFunctions(folder: string): Promise<Bundle[]> {
       return { name, path, bytes: statSync(path).size, packages: packagesIn(metafile) };
     }),
   );
+  // Its process keeps gigabytes of what it has read.
+  await stop();
+  return bundles;
 }
 
 const packagesIn = ({ outputs }: Metafile): string[] =>

@@ -4,6 +4,7 @@ SETUP_DEV=1
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 bash scripts/cloud-servers.sh || say "the cloud's servers could not be set up: the tests that need them are skipped"
+npm run --silent synth -- --install || say "the SST platform could not be installed: the tests that need it are skipped"
 
 npm run --silent check
 npx --no-install pyright -p packages/adapters/src/wandb

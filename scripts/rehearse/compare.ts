@@ -38,18 +38,22 @@ type Told = {
   events: readonly LoggedEvent[];
   asked: readonly string[];
   money: readonly UsageRow[];
+  /** Calls whose answer is stored. */
+  stored: ReadonlySet<string>;
   /** Evaluations that were begun. */
   evaluations: number;
   faulty: boolean;
 };
 
 /** Which rules a log breaks: each answer recorded once and paid once, everything settled, an ending. */
-export function violations({ state, events, asked, money, evaluations, faulty }: Told): string[] {
+export function violations({ state, events, asked, money, stored, evaluations, faulty }: Told): string[] {
   const wrong: string[] = [];
   if (state.status !== "succeeded") wrong.push(`the run is ${state.status}: ${state.pause?.message ?? ""}`);
   const answered = events.flatMap(({ event }) => (event.type === "call.answered" ? [event.call] : []));
   const twice = answered.filter((call, index) => answered.indexOf(call) !== index);
   if (twice.length > 0) wrong.push(`recorded twice: ${twice.join(", ")}`);
+  const missing = answered.filter((call) => !stored.has(call));
+  if (missing.length > 0) wrong.push(`recorded, and then lost: ${missing.join(", ")}`);
   const paid = money.filter(({ outcome }) => outcome === "answered").map(({ key }) => key);
   const paidTwice = paid.filter((key, index) => paid.indexOf(key) !== index);
   if (paidTwice.length > 0) wrong.push(`paid twice: ${paidTwice.join(", ")}`);

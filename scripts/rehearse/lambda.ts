@@ -84,8 +84,8 @@ export async function startLambda(
       };
       child.once("exit", onExit).once("message", onMessage);
       child.send({ id: count, event, name, deadlineMs: Date.now() + timeoutMs });
-      // Somewhere in the middle of what steps do, which takes them some 10 to 100 ms; one that is done before lives on.
-      const killer = kill ? setTimeout(() => child.kill("SIGKILL"), 5 + (count % 7) * 8) : undefined;
+      // Anywhere in what steps do, which takes them some 20 to 200 ms; one that is done before lives on.
+      const killer = kill ? setTimeout(() => child.kill("SIGKILL"), 5 + ((count * 37) % 200)) : undefined;
     });
 
   const invoke = async (name: string, event: unknown): Promise<Answer> => {

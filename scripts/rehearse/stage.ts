@@ -276,13 +276,20 @@ export async function startRehearsal({ folder, synthesis, bundles, plan }: Setti
       }
       const events: LoggedEvent[] = await deps.events.read(runId, 0);
       const state = await deps.log.state(runId);
-      const [asked, money, evaluations] = [model.asked, await deps.money.rows(runId), modal.calls().length];
+      const objects = await deps.blobs.list(`runs/${runId}/calls/`);
+      const answered = events.flatMap(({ event }) => (event.type === "call.answered" ? [event.call] : []));
+      const told = {
+        asked: model.asked,
+        money: await deps.money.rows(runId),
+        stored: new Set(answered.filter((call) => objects.includes(keys.answer(runId, call)))),
+        evaluations: modal.calls().length,
+      };
       return {
         state,
         events,
         violated: [
           ...[...rights.denied].map((wish) => `the synthesised roles do not permit ${wish}`),
-          ...violations({ state, events, asked, money, evaluations, faulty: plan !== noFaults }),
+          ...violations({ state, events, ...told, faulty: plan !== noFaults }),
         ],
       };
     },
@@ -313,7 +320,7 @@ export async function startRehearsal({ folder, synthesis, bundles, plan }: Setti
         invocations: Object.fromEntries(
           [...new Set(lambda.invoked.map(({ name }) => name))].sort().map((name) => {
             const ones = lambda.invoked.filter((one) => one.name === name);
-            const found = functions.find(({ handler }) => handler.endsWith(`/${name}.handler`));
+            const found = functions.find(({ handler }) => handler.endsWith(`/$name.handler`));
             return [
               name,
               {
@@ -330,9 +337,9 @@ export async function startRehearsal({ folder, synthesis, bundles, plan }: Setti
         logBytes: lambda.logs.reduce((total, line) => total + Buffer.byteLength(line) + 1, 0),
         dynamodb: meters.dynamodb.metered,
         s3: meters.s3.metered,
-        answeredCalls: countsOf(answered.map(({ purpose }) => purpose)),
+        answeredCalls: countsOf(answered.map((purpose) => purpose)),
         refereeWallMs: sum(verdicts.map((verdict) => verdict?.usage.wallMs ?? 0)),
-        resources: countsOf(resources.map(({ type }) => type)),
+        resources: countsOf(resources.map((type) => type)),
       };
     },
     async close() {
