@@ -320,7 +320,7 @@ export async function startRehearsal({ folder, synthesis, bundles, plan }: Setti
         invocations: Object.fromEntries(
           [...new Set(lambda.invoked.map(({ name }) => name))].sort().map((name) => {
             const ones = lambda.invoked.filter((one) => one.name === name);
-            const found = functions.find(({ handler }) => handler.endsWith(`/$name.handler`));
+            const found = functions.find(({ handler }) => handler.endsWith(`/${name}.handler`));
             return [
               name,
               {
@@ -337,9 +337,9 @@ export async function startRehearsal({ folder, synthesis, bundles, plan }: Setti
         logBytes: lambda.logs.reduce((total, line) => total + Buffer.byteLength(line) + 1, 0),
         dynamodb: meters.dynamodb.metered,
         s3: meters.s3.metered,
-        answeredCalls: countsOf(answered.map((purpose) => purpose)),
+        answeredCalls: countsOf(answered.map(({ purpose }) => purpose)),
         refereeWallMs: sum(verdicts.map((verdict) => verdict?.usage.wallMs ?? 0)),
-        resources: countsOf(resources.map((type) => type)),
+        resources: countsOf(resources.map(({ type }) => type)),
       };
     },
     async close() {
