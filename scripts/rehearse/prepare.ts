@@ -45,5 +45,5 @@ export async function synthesised(path: string): Promise<unknown> {
 }
 
 /** Writes `rehearsalSynthesis` from stacks/ as they are. */
-export const synthesise = () =>
+const synthesise = () =>
   promisify(execFile)("npm", ["run", "--silent", "synth", "--", "--stage", "rehearsal"], { cwd: root });
