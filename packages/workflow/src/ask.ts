@@ -175,6 +175,7 @@ const maybeBilled: ReadonlySet<string> = new Set([
   "llm.broken",
   "llm.expired",
   "llm.cancelled",
+  "referee.cancelled",
 ]);
 
 type Booked = Pick<OpenCall, "call" | "to" | "purpose"> & Submission;

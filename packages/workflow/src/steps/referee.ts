@@ -7,10 +7,10 @@ import {
   type RunState,
   Verdict,
 } from "@ksearch/domain";
-import { ask } from "../ask.ts";
+import { ask, book, bookFailed } from "../ask.ts";
 import type { RefereeDeps } from "../deps.ts";
 import type { LanePayload, RunPayload } from "../payload.ts";
-import { loadProblem } from "../store.ts";
+import { getJson, keys, loadProblem } from "../store.ts";
 import { waiting } from "./step.ts";
 
 export type RefereeQuestion = {
@@ -80,12 +80,7 @@ export async function askReferee(
         return { ended: asAppError(error) };
       }
     },
-    receipt: (verdict) => ({
-      model: verdict.device,
-      usage: null,
-      // The host is paid for all of an evaluation, not for the kernel's own calls alone.
-      costMicroUsd: deps.referee.price(verdict.usage.wallMs, verdict.device),
-    }),
+    receipt: (verdict) => receiptOf(deps, verdict),
   });
 }
 
@@ -112,6 +107,30 @@ export async function cancelEvaluations({ referee }: RefereeDeps, { calls }: Run
         if (!(error instanceof AppError)) throw error;
       });
 }
+
+/**
+ * At the end of a run: evaluations that nobody will ask for are stopped. One whose verdict is stored is booked; the host bills
+ * what the others used until then, so they are booked at their worst case.
+ */
+export async function endEvaluations(deps: RefereeDeps, runId: string): Promise<void> {
+  const state = await deps.log.state(runId);
+  await cancelEvaluations(deps, state);
+  if (state.status !== "running") return;
+  for (const open of state.calls.values()) {
+    if (open.to !== "referee" || open.state !== "submitted" || open.ticket === null) continue;
+    const verdict = await getJson(deps.blobs, keys.answer(runId, open.call), Verdict);
+    const message = "the run ended before the verdict came; the evaluation was stopped";
+    if (verdict !== null) await book(deps, runId, open, receiptOf(deps, verdict));
+    else await bookFailed(deps, runId, open, new AppError("retry", "referee.cancelled", message));
+  }
+}
+
+/** The host is paid for all of an evaluation, not for the kernel's own calls alone. */
+const receiptOf = ({ referee }: RefereeDeps, { device, usage }: Verdict) => ({
+  model: device,
+  usage: null,
+  costMicroUsd: referee.price(usage.wallMs, device),
+});
 
 /** The score, time and words of a verdict as events carry them. */
 export const factsOf = (verdict: Verdict) => ({
