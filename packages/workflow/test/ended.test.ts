@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type EndedExecution, requestCancel, settleExecution, stopEvaluationsOf } from "../src/index.ts";
+import { createSteps, type EndedExecution, requestCancel, settleExecution, stopEvaluationsOf } from "../src/index.ts";
 import { type Bench, bench, createRun, execute, goodModel, ticketReferee } from "./fakes.ts";
 
 /** Executions that ended without their last step: stopped from outside, out of time. */
@@ -73,4 +73,16 @@ describe("an execution that ended without its last step", () => {
     expect(referee.canceled).toEqual([]);
     expect((await on.log.state("run_a")).seq).toBe(seq);
   });
+});
+
+test("a run that ends with evaluations on their way stops them and books each at its worst case", async () => {
+  const { on, referee } = await stopped();
+  const reserved = [...(await on.log.state("run_a")).calls.values()].map((call) => call.reservedMicroUsd);
+  await createSteps(on).stopEvaluations({ runId: "run_a", lanes: 2, epoch: 1, round: 1 });
+  expect(referee.canceled.toSorted()).toEqual(["ticket-1", "ticket-2"]);
+  const { calls } = await on.log.state("run_a");
+  expect([...calls.values()].filter(({ to, state }) => to === "referee" && state === "submitted")).toEqual([]);
+  const rows = (await on.money.rows("run_a")).filter(({ to }) => to === "referee");
+  expect(rows).toHaveLength(2);
+  for (const { costMicroUsd } of rows) expect(reserved).toContain(costMicroUsd);
 });
