@@ -6,7 +6,7 @@ import { areServersThere } from "../packages/adapters/test/servers.ts";
 import { buildFunctions } from "./bundles.ts";
 import { differences } from "./rehearse/compare.ts";
 import { faultPlan } from "./rehearse/faults.ts";
-import { onOneMachine, rehearsalSynthesis, root, synthesise, synthesised } from "./rehearse/prepare.ts";
+import { onOneMachine, rehearsalSynthesis, root, synthesised } from "./rehearse/prepare.ts";
 import { startRehearsal } from "./rehearse/stage.ts";
 import { platformInstalled } from "./synthesis/platform.ts";
 
@@ -29,13 +29,12 @@ test.skipIf(!isSetUp())(
   "a search in the rehearsed cloud, ten things killed and requests disturbed: nothing recorded is lost or paid again",
   async () => {
     const kills = 10;
-    const [local, bundles] = await Promise.all([
+    const [local, bundles, synthesis] = await Promise.all([
       onOneMachine(folder, { attempts: "4", lanes: "2", seed: "1" }),
       buildFunctions(join(folder, "bundles")),
-      synthesise(),
+      synthesised(rehearsalSynthesis),
     ]);
     const plan = { ...faultPlan(1, kills, 3), twice: false };
-    const synthesis = await synthesised(rehearsalSynthesis);
     const rehearsal = await startRehearsal({ folder, synthesis, bundles, plan });
     try {
       const { state, events, violated } = await rehearsal.search(local);
