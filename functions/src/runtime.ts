@@ -38,9 +38,9 @@ const RefereeEnvironment = z.object({
   MODAL_TOKEN_ID: z.string().min(1),
   MODAL_TOKEN_SECRET: z.string().min(1),
   KSEARCH_MODAL_APP: z.string().min(1),
-  /** Functions by device as JSON, where they are not those of the deployed app: the rehearsal judges on a CPU. */
   /** Queues and job definitions of AWS Batch by device as JSON, where the stage has it. */
   KSEARCH_BATCH_JOBS: z.string().transform(parseJson).pipe(BatchJobs).optional(),
+  /** Functions by device as JSON, where they are not those of the deployed app: the rehearsal judges on a CPU. */
   KSEARCH_MODAL_DEVICES: z.string().transform(parseJson).pipe(z.partialRecord(Device, z.string())).optional(),
 });
 
