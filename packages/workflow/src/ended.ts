@@ -29,13 +29,16 @@ async function standsOf(deps: Deps, { runId, stoppedAtMs }: EndedExecution): Pro
   return begun !== undefined && begun.atMs > stoppedAtMs ? "newer" : null;
 }
 
-/** After an execution that ended without its last step: stops what it has on GPUs. Idempotent. */
+/**
+ * After an execution that ended without its last step: stops what it has on GPUs, also where `settleExecution`, which hears of
+ * the same end, has ended the run meanwhile. Idempotent.
+ */
 export async function stopEvaluationsOf(
   deps: RefereeDeps,
   ended: EndedExecution,
 ): Promise<"settled" | "newer" | "over"> {
   const stands = await standsOf(deps, ended);
-  if (stands === null) await cancelEvaluations(deps, await deps.log.state(ended.runId));
+  if (stands !== "newer") await cancelEvaluations(deps, await deps.log.state(ended.runId));
   return stands ?? "settled";
 }
 

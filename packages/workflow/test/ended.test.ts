@@ -49,10 +49,11 @@ describe("an execution that ended without its last step", () => {
   });
 
   test("a run that was asked to end is canceled, with what it has", async () => {
-    const { on } = await stopped();
+    const { on, referee } = await stopped();
     await requestCancel(on, "run_a");
     expect(await settle(on, "ABORTED")).toBe("settled");
     expect((await on.log.state("run_a")).status).toBe("canceled");
+    expect(referee.canceled.toSorted()).toEqual(["ticket-1", "ticket-2"]);
     expect(await on.blobs.list("runs/run_a/")).toContainEqual(expect.stringMatching(/result-1-canceled\/report\.md$/));
   });
 

@@ -1,6 +1,6 @@
 import { AppError } from "@ksearch/domain";
 import type { Llm } from "@ksearch/ports";
-import { choicesOf, endCanceled, requestCancel } from "@ksearch/workflow";
+import { choicesOf, endCanceled, evaluationsOut, requestCancel } from "@ksearch/workflow";
 import { openLlm, openReferee, openRuns, type Stores } from "../local.ts";
 import { note, print, printJson } from "../output.ts";
 import { refereeOf } from "../referee-choice.ts";
@@ -25,15 +25,12 @@ export async function cancel(given: string, command: ReadCommand): Promise<void>
 
 /** Ends evaluations that go on elsewhere: nobody will ask for them. */
 async function cancelJudgements(stores: Stores, runId: string): Promise<void> {
-  const calls = [...(await stores.log.state(runId)).calls.values()];
-  const tickets = calls.flatMap(({ to, state, ticket }) =>
-    to === "referee" && state === "submitted" ? (ticket ?? []) : [],
-  );
+  const out = evaluationsOut(await stores.log.state(runId));
   const choice = await refereeOf(stores, runId);
-  if (tickets.length === 0 || choice.kind === "local") return;
+  if (out.length === 0 || choice.kind === "local") return;
   try {
     const referee = openReferee(choice, undefined);
-    await Promise.all(tickets.map((ticket) => referee.cancel(ticket)));
+    await Promise.all(out.map(({ ticket }) => referee.cancel(ticket)));
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     note(`evaluations on their way go on until their own limit: ${error.message}`);

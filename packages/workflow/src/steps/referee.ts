@@ -3,6 +3,7 @@ import {
   asAppError,
   type EvaluationRequest,
   type Kernel,
+  type OpenCall,
   type Purpose,
   type RunState,
   Verdict,
@@ -96,16 +97,23 @@ export async function awaiting<P extends LanePayload | RunPayload>(
   return job === null ? waiting(input) : { ...input, next: "job", job };
 }
 
+/** The evaluations that are on their way, each with its ticket. */
+export const evaluationsOut = ({ calls }: Pick<RunState, "calls">): (OpenCall & { ticket: string })[] =>
+  [...calls.values()].flatMap((call) =>
+    call.to === "referee" && call.state === "submitted" && call.ticket !== null
+      ? [{ ...call, ticket: call.ticket }]
+      : [],
+  );
+
 /**
  * Stops the evaluations that are on their way: nobody will ask for them. A referee that cannot be told ends its call by its
  * own limit: the run ends all the same.
  */
-export async function cancelEvaluations({ referee }: RefereeDeps, { calls }: RunState): Promise<void> {
-  for (const { to, state, ticket } of calls.values())
-    if (to === "referee" && state === "submitted" && ticket !== null)
-      await referee.cancel(ticket).catch((error: unknown) => {
-        if (!(error instanceof AppError)) throw error;
-      });
+export async function cancelEvaluations({ referee }: RefereeDeps, state: RunState): Promise<void> {
+  for (const { ticket } of evaluationsOut(state))
+    await referee.cancel(ticket).catch((error: unknown) => {
+      if (!(error instanceof AppError)) throw error;
+    });
 }
 
 /**
@@ -116,8 +124,7 @@ export async function endEvaluations(deps: RefereeDeps, runId: string): Promise<
   const state = await deps.log.state(runId);
   await cancelEvaluations(deps, state);
   if (state.status !== "running") return;
-  for (const open of state.calls.values()) {
-    if (open.to !== "referee" || open.state !== "submitted" || open.ticket === null) continue;
+  for (const open of evaluationsOut(state)) {
     const verdict = await getJson(deps.blobs, keys.answer(runId, open.call), Verdict);
     const message = "the run ended before the verdict came; the evaluation was stopped";
     if (verdict !== null) await book(deps, runId, open, receiptOf(deps, verdict));
