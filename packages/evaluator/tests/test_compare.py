@@ -1,11 +1,30 @@
+"""One algorithm for numpy's arrays and torch's: where torch is installed every case is compared by both."""
+
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ksearch_referee.compare import compare_output, compare_outputs
+from ksearch_referee import compare
+from ksearch_referee.compare import Comparison, compare_outputs
 from ksearch_referee.dtypes import DtypeError, dtype_name, numpy_dtype
+from ksearch_referee.environment import package_version
 from ksearch_referee.wire import CorrectnessSettings
+
+_SUMS = {"rms_rel": 0.0, "missing": ""}  # may differ in the last digit, by the order of summation
+
+
+def compare_output(name: str, got: np.ndarray, want: np.ndarray, s: CorrectnessSettings) -> Comparison:
+    found = compare.compare_output(name, got, want, s)
+    if package_version("torch"):
+        from ksearch_referee.worker.torch_arrays import ARITHMETIC, wrap
+
+        by_torch = compare.compare_output(name, wrap(got), wrap(want), s, ARITHMETIC)
+        assert by_torch.rms_rel == pytest.approx(found.rms_rel, rel=1e-9)
+        assert bool(by_torch.missing) == bool(found.missing)
+        assert replace(by_torch, **_SUMS) == replace(found, **_SUMS)
+    return found
 
 
 def settings(**changes: Any) -> CorrectnessSettings:

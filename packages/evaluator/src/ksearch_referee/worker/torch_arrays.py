@@ -8,12 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from ksearch_referee.compare import Arithmetic
 from ksearch_referee.dtypes import dtype_name
 from ksearch_referee.frames import Frame
 from ksearch_referee.worker.arrays import Span, memory_order
 
 torch: Any = importlib.import_module("torch")  # no dependency: present only where problems need it
 _BY_BITS = {"bfloat16": np.int16, "float8_e4m3fn": np.uint8, "float8_e5m2": np.uint8}
+
+ARITHMETIC = Arithmetic(
+    module=torch,
+    dtype_name=lambda tensor: str(tensor.dtype).removeprefix("torch."),
+    float64=lambda tensor: tensor.to(torch.float64),
+    bytes_of=lambda tensor: tensor.view(torch.uint8),
+    chunk_elements=1 << 24,
+)
+"""For comparisons on whatever device the tensors are."""
 
 
 def wrap(array: np.ndarray) -> Any:
