@@ -18,11 +18,10 @@ from ksearch_referee.trees import Structure, Tree, leaves, structure_of
 
 @dataclass(frozen=True)
 class Leaf:
-    """One leaf of what a problem's code made; `tensor` and `address` are None for a plain value."""
+    """One leaf of what a problem's code made; `tensor` is None for a plain value."""
 
     name: str
     tensor: TensorFacts | None
-    address: int | None
     value: Value
 
 
@@ -42,7 +41,7 @@ def read_leaves(reference: Runner, tree: Tree, name: str) -> list[Leaf]:
     total = 0
     for path, facts in leaves(tree, name):
         if "value" in facts:
-            found.append(Leaf(path, None, None, facts["value"]))
+            found.append(Leaf(path, None, facts["value"]))
             continue
         order = facts["order"]
         tensor = TensorFacts(facts["dtype"], tuple(facts["shape"]), None if order is None else tuple(order))
@@ -54,7 +53,7 @@ def read_leaves(reference: Runner, tree: Tree, name: str) -> list[Leaf]:
         if total > MAX_BYTES:
             raise InputError(f"{name} takes more than {MAX_BYTES:,} bytes")
         raw = _read(reference, facts["address"], tensor).view(dtype)
-        found.append(Leaf(path, tensor, facts["address"], ordered_view(raw, tensor.shape, tensor.order)))
+        found.append(Leaf(path, tensor, ordered_view(raw, tensor.shape, tensor.order)))
     return found
 
 
@@ -88,7 +87,8 @@ class Source:
         """
         tree = self._generate(reference, rng, question)
         inputs = read_leaves(reference, tree, self._made)
-        result: Tree = reference.ask("run", path="output")["result"]
+        answer = reference.ask("run", path="output")
+        result: Tree = answer["result"]
         outputs = read_leaves(reference, result, "output")
         for leaf in outputs:
             if leaf.tensor is None:
@@ -100,7 +100,7 @@ class Source:
             [(leaf.name, leaf.tensor) for leaf in outputs if leaf.tensor],
             arguments=self._arguments(tree),
             results=structure_of(result),
-            changeable=tuple(index for index, leaf in enumerate(inputs) if _was_changed(reference, leaf)),
+            changeable=tuple(answer["changed"]),
         )
 
     def draw(self, reference: Runner, layout: Layout, rng: np.random.Generator, **question: Any) -> Values:
@@ -129,11 +129,3 @@ def _words(tensor: TensorFacts | None) -> str:
         return "a plain value"
     order = "" if tensor.order is None else f" in the order {tensor.order}"
     return f"{tensor.dtype_name} {list(tensor.shape)}{order}"
-
-
-def _was_changed(reference: Runner, leaf: Leaf) -> bool:
-    """Tell whether the reference wrote to this input."""
-    if leaf.tensor is None or leaf.address is None:
-        return False
-    slot = Slot(leaf.name, leaf.tensor.dtype_name, leaf.tensor.shape, 0, leaf.tensor.order)
-    return not np.array_equal(_read(reference, leaf.address, leaf.tensor), slot.raw(np.asarray(leaf.value)))

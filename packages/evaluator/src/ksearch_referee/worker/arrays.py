@@ -31,8 +31,8 @@ class Arrays(Protocol):
         """Return a tensor without a fault as one in this process's memory: the same one if it lies there."""
         ...
 
-    def refresh(self, host: Any, tensor: Any) -> None:
-        """Bring the values of a tensor into what `host` made of it."""
+    def same(self, first: Any, second: Any) -> bool:
+        """Tell whether two tensors of one shape and dtype hold the same bytes."""
         ...
 
     def facts(self, tensor: Any) -> Frame:

@@ -6,9 +6,9 @@ import numpy as np
 
 from ksearch_referee.frames import Frame
 from ksearch_referee.worker import torch_arrays
-from ksearch_referee.worker.torch_arrays import copy, facts, is_tensor, seed, span
+from ksearch_referee.worker.torch_arrays import copy, facts, is_tensor, same, seed, span
 
-__all__ = ["copy", "dense", "facts", "fault", "host", "is_tensor", "refresh", "seed", "span", "wrap"]
+__all__ = ["copy", "dense", "facts", "fault", "host", "is_tensor", "same", "seed", "span", "wrap"]
 
 
 def wrap(array: np.ndarray) -> Any:
@@ -24,11 +24,6 @@ def fault(value: Any) -> Frame | None:
 def host(tensor: Any) -> Any:
     """Return a copy in this process's own memory, with the dimensions in the same order."""
     return tensor.cpu()
-
-
-def refresh(host: Any, tensor: Any) -> None:
-    """Copy the tensor's values again."""
-    host.copy_(tensor)
 
 
 def dense(tensor: Any) -> Any:

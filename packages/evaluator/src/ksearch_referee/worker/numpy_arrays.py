@@ -38,9 +38,9 @@ def host(tensor: np.ndarray) -> np.ndarray:
     return tensor
 
 
-def refresh(host: np.ndarray, tensor: np.ndarray) -> None:
-    """Do nothing: they are the same."""
-    del host, tensor
+def same(first: np.ndarray, second: np.ndarray) -> bool:
+    """Compare bytes: a NaN is the same as itself."""
+    return first.tobytes() == second.tobytes()
 
 
 def facts(tensor: np.ndarray) -> Frame:

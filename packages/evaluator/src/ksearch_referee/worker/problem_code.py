@@ -35,7 +35,7 @@ class ProblemCode(PythonKernel):
         self._make = make
         self._positional = positional
         self._made: Any = None
-        self._told: list[tuple[Any, Any]] = []
+        self._told: list[Any] = []
 
     def prepare(self, call: Arguments) -> PreparedCall:
         """Bind one call; the driver holds its inputs by now."""
@@ -56,7 +56,7 @@ class ProblemCode(PythonKernel):
     def _leaf(self, value: Any, path: str) -> Frame:
         if self.arrays.is_tensor(value):
             told = self.arrays.host(self.arrays.dense(value))
-            self._told.append((value, told))
+            self._told.append(told)
             return self.arrays.facts(told)
         plain: Any = cast("Any", value).item() if isinstance(value, np.generic) else value
         if not isinstance(plain, _PLAIN):
@@ -78,8 +78,10 @@ class ProblemCode(PythonKernel):
         return {"made": self.tree(self._made, frame["path"])}
 
     def _run(self, _call: Arguments, frame: Frame) -> Frame:
-        """Compute the reference on what was made last, right where it lies; what it writes there can be seen."""
+        """Compute the reference on what was made last, right where it lies; say to which leaves it wrote."""
+        made: list[Any] = [leaf for _, leaf in trees.leaves(trees.describe(self._made, "", lambda leaf, _: leaf), "")]
+        before = [self.arrays.copy(leaf) if self.arrays.is_tensor(leaf) else None for leaf in made]
         result = self.function(*self._positional(self._made))
-        for tensor, told in self._told:
-            self.arrays.refresh(told, tensor)
-        return {"result": self.tree(result, frame["path"])}
+        pairs = enumerate(zip(made, before, strict=True))
+        changed = [index for index, (now, then) in pairs if then is not None and not self.arrays.same(now, then)]
+        return {"result": self.tree(result, frame["path"]), "changed": changed}

@@ -56,9 +56,9 @@ def host(tensor: Any) -> Any:
     return tensor
 
 
-def refresh(host: Any, tensor: Any) -> None:
-    """Do nothing: they are the same."""
-    del host, tensor
+def same(first: Any, second: Any) -> bool:
+    """Compare bytes: a NaN is the same as itself."""
+    return torch.equal(first.reshape(-1).view(torch.uint8), second.reshape(-1).view(torch.uint8))
 
 
 def facts(tensor: Any) -> Frame:
