@@ -6,6 +6,7 @@ kernel's process has ended, the reference is timed once more.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,7 +32,8 @@ def _times_alone(session: Judgement, workers: Workers, record: Record) -> list[i
     for trial in range(_ALONE_TRIALS, _ALONE_TRIALS + _CALLS):
         values = draw_inputs(session, workers.reference, record, "timing", trial)
         rng = session.rng("poison", record.index, trial)
-        calls.append(reference_call(workers.reference, record, values, rng, session.flush_caches, clock))
+        made = reference_call(workers.reference, record, values, rng, session.flush_caches, clock)
+        calls.append(replace(made, outputs={}))
     return claims_ns(calls[_WARMUP:])
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import permutations
 
 from ksearch_referee import device_times, guards, roofline
@@ -67,6 +68,12 @@ class _Round:
         self.reference: list[Call] = []
         self.incumbent: list[Call] = []
         self.idle: list[Call] = []
+        self._calls = {
+            "kernel": self.kernel,
+            "reference": self.reference,
+            "incumbent": self.incumbent,
+            "idle": self.idle,
+        }
 
     def _order(self) -> tuple[str, ...]:
         if not self._orders:
@@ -104,32 +111,40 @@ class _Round:
         except KernelFailure as failure:
             raise reference_failed(failure) from None
 
+    def _call(self, role: str, values: Values, trial: int, flush: CacheFlush | None) -> Call | None:
+        session, workers, record = self._session, self._workers, self._record
+        rng = session.rng("poison", record.index, trial)
+        if role == "kernel":
+            return call(workers.kernel, record.layout, values, rng, flush, self._clock)
+        if role == "reference":
+            clock = self._clock if workers.reference.stages else "host"
+            return reference_call(workers.reference, record, values, rng, flush, clock)
+        if role == "incumbent":
+            return incumbent_call(session, workers, record, values, rng, flush, self._clock)
+        return self._idle_call(values, trial, flush)
+
     def play(self, purpose: Purpose, trial: int, values: Values) -> None:
         """Call each kernel once on `values`."""
         flush = self._session.flush_caches if purpose != "warmup" else None
         session, workers, record = self._session, self._workers, self._record
         record.note_roofline(roofline.of(session.request["problem"], record.layout, values))
-        old: Call | None = None
+        made: dict[str, Call | None] = {}
         for role in self._order():
             self._await_rest()
             self._before = role if role in ("kernel", "incumbent") else self._before
-            rng = session.rng("poison", record.index, trial)
-            if role == "kernel":
-                self.kernel.append(call(workers.kernel, record.layout, values, rng, flush, self._clock))
-            elif role == "reference":
-                clock = self._clock if workers.reference.stages else "host"
-                self.reference.append(reference_call(workers.reference, record, values, rng, flush, clock))
-            elif role == "incumbent":
-                old = incumbent_call(session, workers, record, values, rng, flush, self._clock)
-            else:
-                self.idle.append(self._idle_call(values, trial, flush))
-        if self._checked:
-            if old is not None:
-                check_incumbent(session, workers, record, values, old, self.reference[-1])
-            note(session, workers, record, values, self.kernel[-1], self.reference[-1])
+            made[role] = self._call(role, values, trial, flush)
+        kernel, reference, incumbent = made["kernel"], made["reference"], made["incumbent"]
+        if kernel is not None and reference is not None and self._checked:
+            if incumbent is not None:
+                check_incumbent(session, workers, record, values, incumbent, reference)
+            note(session, workers, record, values, kernel, reference)
             record.checked_timed += purpose == "timing"
-        if old is not None and workers.incumbent is not None:
-            self.incumbent.append(old)
+        if workers.incumbent is None:
+            made["incumbent"] = None
+        for role, calls in self._calls.items():
+            one = made[role]
+            if one is not None:
+                calls.append(replace(one, outputs={}))  # they may be large, and nothing looks at them any more
 
     def unclaimed_ns(self, calls: Sequence[Call]) -> int:
         """Return what these calls, the kernel's or the incumbent's, took beyond their claims."""
@@ -163,7 +178,7 @@ class _Round:
         """Drop the calls so far: they were the warm-up. From here on an idle call is as long as the kernel's last."""
         if self.kernel:
             self._idle_ns = min(self.kernel[-1].claimed_ns, _MAX_IDLE_NS)
-        for calls in (self.kernel, self.reference, self.incumbent, self.idle):
+        for calls in self._calls.values():
             calls.clear()
 
 
