@@ -2,19 +2,22 @@
 # Runs the referee's GPU tests on a machine with a GPU, Python 3.11 or later with torch and triton, nvcc and g++; with
 # neither a network nor uv. Prints a table of what ran. Ends with pytest's status.
 #
-#   [PYTHON=…] scripts/gpu-tests.sh [--wheels FOLDER] [--tables FOLDER] [pytest's own arguments]
+#   [PYTHON=…] scripts/gpu-tests.sh [--wheels FOLDER] [--tables FOLDER] [--part gpu|gpu_timed] [pytest's own arguments]
 #
 # PYTHON is the one that has torch (python3). --wheels: where the wheels lie of what it lacks of jsonschema,
-# jsonschema-specifications, referencing, rpds-py, attrs, ml_dtypes, numpy and pytest. --tables: where the tables of
-# exploits and honest kernels go (redteam-gpu.md), and the whole transcript (gpu-tests.txt).
+# jsonschema-specifications, referencing, rpds-py, attrs, ml_dtypes, numpy and pytest. --part: only the functional tests,
+# or only those that take times. --tables: where the tables of exploits and honest kernels go (redteam-gpu.md) and what
+# pytest found (*.xml), which later calls with the same folder add to; and the transcript of this call (gpu-tests.txt).
 set -euo pipefail
 
 wheels=
 tables=
+parts="gpu gpu_timed"
 while true; do
   case "${1:-}" in
     --wheels) wheels=$(realpath "$2") ;;
     --tables) mkdir -p "$2" && tables=$(realpath "$2") ;;
+    --part) parts=$2 ;;
     *) break ;;
   esac
   shift 2
@@ -55,13 +58,16 @@ told = ("gpu", "driver", "cuda", "torch", "torchCuda", "triton", "nvcc", "cpu", 
 print("\n".join(f"{key}: {doctor.get(key)}" for key in told))'
 
 # Times are taken when nothing else runs; all else as many at once as pytest-xdist can do, where it is there.
-spread=()
-"$environment/bin/python" -c 'import xdist' 2>/dev/null && spread=(-n 6)
+found=${tables:-$environment}
 status=0
-"$environment/bin/python" -m pytest -m gpu "${spread[@]}" -o junit_family=xunit1 --junitxml "$environment/gpu.xml" "$@" || status=$?
-"$environment/bin/python" -m pytest -m gpu_timed -o junit_family=xunit1 --junitxml "$environment/times.xml" "$@" || status=$?
+for part in $parts; do
+  spread=()
+  [ "$part" = gpu_timed ] || ! "$environment/bin/python" -c 'import xdist' 2>/dev/null || spread=(-n 6)
+  results=$found/$part-$(date +%s).xml
+  "$environment/bin/python" -m pytest -m "$part" "${spread[@]}" -o junit_family=xunit1 --junitxml "$results" "$@" || status=$?
+done
 
-"$environment/bin/python" - "$environment"/*.xml <<'PYTHON'
+"$environment/bin/python" - "$found"/*.xml <<'PYTHON'
 import sys
 from xml.etree import ElementTree
 
@@ -80,7 +86,7 @@ from ksearch_referee.gpus import visible_gpu
 gpu = visible_gpu()
 versions = ", ".join(f"{name} {package_version(name)}" for name in ("numpy", "torch", "triton") if package_version(name))
 print(f"On {datetime.date.today()}, {gpu.name if gpu else None}, {versions}")')
-"$environment/bin/python" tests/tables.py "$where" "$environment"/*.xml > "$environment/redteam-gpu.md" || status=1
+"$environment/bin/python" tests/tables.py "$where" "$found"/*.xml > "$environment/redteam-gpu.md" || status=1
 sed -n 5,6p "$environment/redteam-gpu.md"
 [ -z "$tables" ] || cp "$environment/redteam-gpu.md" "$tables/"
 exit "$status"

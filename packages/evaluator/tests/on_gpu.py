@@ -150,11 +150,13 @@ def request(
     return _with_room(asked)
 
 
-def gpumode_request(kernel: dict[str, Any], reference: str = GPU_MODE_REFERENCE) -> dict[str, Any]:
+def gpumode_request(
+    kernel: dict[str, Any], reference: str = GPU_MODE_REFERENCE, mode: str = "test", rows: int = 64, cols: int = 32
+) -> dict[str, Any]:
     problem = masked.problem(reference, task="", utils="")
     problem["tests"] = [{"id": "t0", "args": {"rows": 33, "cols": 17}}]
-    problem["benchmarks"] = [{"id": "b0", "args": {"rows": 64, "cols": 32}}]
-    return _with_room(masked.request(kernel, "test", problem))
+    problem["benchmarks"] = [{"id": "b0", "args": {"rows": rows, "cols": cols}}]
+    return _with_room(masked.request(kernel, mode, problem))
 
 
 def kernelbench_request(kernel: dict[str, Any], precision: str = "fp32") -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from honest.on_device import timed as timed_request
-from on_gpu import CUDA, REFERENCE, cuda, figures, python
+from on_gpu import CUDA, REFERENCE, cuda, figures, gpumode_request, python, submission
 
 from ksearch_referee.driver import judge
 
@@ -25,6 +25,15 @@ def timed(record_property: Callable[[str, object], None]) -> Judge:
         return result
 
     return judged
+
+
+def test_a_gibibyte_in_and_one_out(record_property: Callable[[str, object], None]) -> None:
+    """Tensors stay on the GPU. Through the host's memory, and compared there, this took more than its ten minutes."""
+    request = gpumode_request(submission(), mode="benchmark", rows=1 << 18, cols=1 << 10)
+    result = judge(request)
+    record_property("figures", f"{figures(result)}; {result['usage']['wallMs']} ms in all")
+    assert (result["status"], result["phase"]) == ("passed", "done"), result
+    assert result["workloads"][1]["call"]["medianNs"] > 500_000, "2 GiB at 3.35 TB/s take 0.64 ms"
 
 
 def test_an_incumbent_of_the_same_bytes_is_not_slower(timed: Judge) -> None:

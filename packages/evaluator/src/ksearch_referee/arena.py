@@ -20,14 +20,15 @@ _MAX_CANARY = 0x7F
 class Arena:
     """A shared map whose contents lie at any of 64 places, so that a call's pointers are not the last one's.
 
-    It is made before its worker and gets its size later, once: a problem may tell its sizes only when it runs.
+    It is made before its worker and gets its size later, once: a problem may tell its sizes only when it runs. The
+    contents begin at byte `base`.
     """
 
     def __init__(self) -> None:
         self.nbytes = 0
         self.descriptor = os.memfd_create("ksearch-arena", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
         self._bytes = np.empty(0, dtype=np.uint8)
-        self._base = 0
+        self.base = 0
         self._canary = 0
 
     def fit(self, nbytes: int) -> None:
@@ -43,7 +44,7 @@ class Arena:
 
     def lay(self, layout: Layout, rng: np.random.Generator) -> None:
         """Choose a place, fill what lies between the tensors with a canary and the outputs with poison."""
-        self._base = int(rng.integers(_PLACES)) * ALIGNMENT_BYTES
+        self.base = int(rng.integers(_PLACES)) * ALIGNMENT_BYTES
         self._canary = int(rng.integers(1, _MAX_CANARY))
         for gap in layout.gaps:
             self._between(gap.start, gap.end)[:] = self._canary
@@ -56,10 +57,6 @@ class Arena:
         written = (gap for gap in layout.gaps if np.any(self._between(gap.start, gap.end) != self._canary))
         return next((gap.where for gap in written), None)
 
-    def offset_of(self, slot: Slot) -> int:
-        """Return where a tensor starts, in bytes from the start of the map."""
-        return self._base + slot.offset
-
     def bytes_of(self, slot: Slot) -> NDArray[np.uint8]:
         """Return the bytes of one tensor as a writable view."""
         return self._between(slot.offset, slot.offset + slot.nbytes)
@@ -69,7 +66,7 @@ class Arena:
         return slot.over(self.bytes_of(slot).copy())
 
     def _between(self, start: int, end: int) -> NDArray[np.uint8]:
-        return self._bytes[self._base + start : self._base + end]
+        return self._bytes[self.base + start : self.base + end]
 
 
 def poison(slot: Slot, rng: np.random.Generator) -> NDArray[np.uint8]:

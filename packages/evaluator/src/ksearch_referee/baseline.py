@@ -15,6 +15,7 @@ from ksearch_referee.formats.kernelbench import KernelBench
 from ksearch_referee.reference import compare, draw_inputs, fit, greet, reference_call
 from ksearch_referee.runner import Runner
 from ksearch_referee.session import Record, Session
+from ksearch_referee.side import Side
 from ksearch_referee.statistics import point
 
 
@@ -41,7 +42,7 @@ def _not_compiled(failure: KernelFailure) -> InfraError:
     return InfraError(f"torch.compile of the reference fails here: {failure.message}\n{failure.detail}".strip())
 
 
-def time_baseline(session: Session, reference: Runner, builder: Runner, record: Record) -> tuple[int, int]:
+def time_baseline(session: Session, side: Side, builder: Runner, record: Record) -> tuple[int, int]:
     """Time reference and compiled model in turn, on the same inputs; return both by the settings' statistic, ns.
 
     Raises:
@@ -53,15 +54,15 @@ def time_baseline(session: Session, reference: Runner, builder: Runner, record: 
     eager_ns: list[int] = []
     compiled_ns: list[int] = []
     for trial in range(timing["warmup"] + timing["iterations"]):
-        values = draw_inputs(session, reference, record, "timing", trial)
+        values = draw_inputs(session, side, record, "timing", trial)
         rng = session.rng("poison", record.index, trial)
-        expected = reference_call(reference, record, values, rng, flush)
+        expected = reference_call(side.reference, record, values, rng, flush)
         builder.allowance_s = session.settings["limits"]["buildMs" if trial == 0 else "workloadMs"] / 1_000
         try:
             made = call(builder, record.layout, values, rng, flush)
         except KernelFailure as failure:
             raise _not_compiled(failure) from None
-        if trial == 0 and not compare(session, reference, record, values, made.outputs, expected.outputs).correct:
+        if trial == 0 and not compare(session, side, record, values, made.outputs, expected.outputs).correct:
             raise InfraError("torch.compile of the reference gives other outputs than the reference: it is no baseline")
         if trial >= timing["warmup"]:
             eager_ns.append(expected.claimed_ns)

@@ -4,28 +4,30 @@ The order is the defence. The worker is stopped when the inputs are written, is 
 and is stopped again before anything is read: what it computes from these inputs, in whatever thread, before or after
 the moment at which it says that it has finished, happens under those clocks (`Call`, `guards.unclaimed_ns`).
 
-For a GPU it begins, under the same clocks, by copying the inputs to the device, and hands copies of the outputs over
-afterwards (`worker/cuda_memory.py`).
+For a GPU it begins, under the same clocks, by opening a parcel of inputs and copying them, and puts copies of the
+outputs into it afterwards (`keeper.py`, `worker/cuda_memory.py`).
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ksearch_referee.failures import KernelFailure, Status, rejected
 from ksearch_referee.frames import Frame
+from ksearch_referee.keeper import Held
 from ksearch_referee.layout import Layout, Plain, Slot, Value, ordered_view
 from ksearch_referee.runner import Answer, Runner
 from ksearch_referee.worker.device_clock import Reading
 
 Values = Mapping[str, Value]
-"""Inputs by name: what the driver holds of one set of arguments."""
+"""Inputs by name: one set of arguments. On a GPU they are `Held`."""
 
 Outputs = Mapping[str, np.ndarray]
-"""Outputs by name: what one call yielded."""
+"""Outputs by name: what one call yielded; `Held`, if the kernel worked on a GPU."""
 
 Clock = Literal["host", "events", "device"]
 """What a call is timed by: the host's clock; on a GPU its events as well, the device held back (`device`) or not."""
@@ -43,10 +45,12 @@ class Call:
     it. `gap_ns` is how much longer the worker ran by the driver's clock, `cpu_ns` how much CPU time all its threads
     used meanwhile. `collect_ns` is how long it then ran to say where the outputs lie; 0 for a kernel that writes its
     outputs in place. `prepare_cpu_ns` is what binding the arguments took, `early_cpu_ns` what was used between that and
-    the call, while the worker stood still. `device` is there if the device's clock was asked for.
+    the call, while the worker stood still. `unseen_ns` is how long the inputs were within the kernel's reach, or its
+    outputs not yet taken, while its process stood still: a GPU could work meanwhile. `device` is there if the device's
+    clock was asked for.
     """
 
-    outputs: dict[str, np.ndarray]
+    outputs: Outputs
     claimed_ns: int
     gap_ns: int
     cpu_ns: int
@@ -54,6 +58,7 @@ class Call:
     prepare_cpu_ns: int = 0
     early_cpu_ns: int = 0
     staged_ns: int = 0
+    unseen_ns: int = 0
     device: Reading | None = None
 
 
@@ -66,15 +71,8 @@ def _raw(slot: Slot, values: Values) -> NDArray[np.uint8]:
     return slot.raw(np.asarray(values[slot.name]))
 
 
-def _slot_entry(runner: Runner, slot: Slot) -> Frame:
-    shape, offset = list(slot.shape), runner.arena.offset_of(slot)
-    return {"name": slot.name, "dtype": slot.dtype_name, "shape": shape, "order": slot.order, "offset": offset}
-
-
-def _input_entry(runner: Runner, entry: Slot | Plain, values: Values) -> Frame:
-    if isinstance(entry, Slot):
-        return _slot_entry(runner, entry)
-    return {"name": entry.name, "value": values[entry.name]}
+def _input_entry(entry: Slot | Plain, values: Values, base: int) -> Frame:
+    return entry.entry(base) if isinstance(entry, Slot) else {"name": entry.name, "value": values[entry.name]}
 
 
 def _text(value: object, limit: int) -> str:
@@ -108,16 +106,16 @@ def _changed_input(runner: Runner, layout: Layout, index: object, wanted: Slot) 
     return runner.arena.read(slot)
 
 
-def _read_returned(runner: Runner, layout: Layout, declared: object) -> dict[str, np.ndarray]:
-    """Read what the worker says that its kernel returned; a lie here only makes the bytes wrong.
+def _declared(runner: Runner, layout: Layout, declared: object) -> list[Frame]:
+    """Return what the worker says of each output that its kernel returned.
 
     Raises:
-        KernelFailure: not an array of the right shape and dtype for every output.
+        KernelFailure: it has not one of the right shape and dtype for every output.
     """
     entries = cast("list[object]", declared) if isinstance(declared, list) else []
     if len(entries) != len(layout.outputs):
         raise runner.forged("an answer without one entry an output")
-    outputs: dict[str, np.ndarray] = {}
+    checked: list[Frame] = []
     for slot, value in zip(layout.outputs, entries, strict=True):
         if not isinstance(value, dict):
             raise runner.forged("an output that is no object")
@@ -133,6 +131,18 @@ def _read_returned(runner: Runner, layout: Layout, declared: object) -> dict[str
         for status, what, got, want in facts:
             if got != want:
                 raise KernelFailure(status, f"output '{slot.name}' has the {what} {got}, not {want}")
+        checked.append(entry)
+    return checked
+
+
+def _read_returned(runner: Runner, layout: Layout, declared: object) -> dict[str, np.ndarray]:
+    """Read what the worker says that its kernel returned; a lie here only makes the bytes wrong.
+
+    Raises:
+        KernelFailure: not an array of the right shape and dtype for every output.
+    """
+    outputs: dict[str, np.ndarray] = {}
+    for slot, entry in zip(layout.outputs, _declared(runner, layout, declared), strict=True):
         if "input" in entry:
             outputs[slot.name] = _changed_input(runner, layout, entry["input"], slot)
             continue
@@ -177,16 +187,17 @@ def _check_memory(runner: Runner, layout: Layout, values: Values) -> None:
         if not np.array_equal(runner.arena.bytes_of(slot), _raw(slot, values)):
             raise rejected("X09", f"the {runner.role} changed its input '{slot.name}'")
     overrun = runner.arena.overrun(layout)
-    if overrun is None and runner.stages:
-        overrun = _device_damage(runner, layout)
     if overrun is not None:
         raise KernelFailure("runtime_error", f"the {runner.role} wrote {overrun}")
 
 
-def _device_damage(runner: Runner, layout: Layout) -> str | None:
-    """Ask the worker what the call did to the tensors on the device; return what it wrote outside of them.
+def _check_device(runner: Runner, layout: Layout) -> None:
+    """Ask the worker what the call did to the tensors on the device.
 
     A lie here gains nothing: whatever a kernel does to its copies of the inputs, no other kernel sees them.
+
+    Raises:
+        KernelFailure: it changed an input, or wrote outside of them.
     """
     frame = runner.exchange("damage").frame
     names = [slot.name for slot in (*layout.tensors, *layout.outputs)]
@@ -197,7 +208,9 @@ def _device_damage(runner: Runner, layout: Layout) -> str | None:
     for name in (names[number] for number in changed):
         if name in fixed:
             raise rejected("X09", f"the {runner.role} changed its input '{name}'")
-    return f"before the start or beyond the end of '{names[overrun[0]]}'" if overrun else None
+    if overrun:
+        where = f"before the start or beyond the end of '{names[overrun[0]]}'"
+        raise KernelFailure("runtime_error", f"the {runner.role} wrote {where}")
 
 
 def _write(runner: Runner, slots: Sequence[Slot], values: Values) -> None:
@@ -209,34 +222,46 @@ def _prepare(
     runner: Runner,
     layout: Layout,
     values: Values,
-    rng: np.random.Generator,
-    flush: Callable[[], None] | None,
+    *,
+    base: int = 0,
     idle_ns: int | None = None,
+    flush: bool = False,
     clock: Clock = "host",
 ) -> int:
-    """Have the arguments bound; then, while the worker stands still, write the inputs.
+    """Have the arguments bound, `base` bytes into the arena; the worker has no inputs yet.
 
     Returns:
         the CPU time of the binding, ns.
     """
-    runner.arena.lay(layout, rng)
-    on_device = runner.stages or (runner.gpu is not None and idle_ns is not None)
     answer = runner.exchange(
         "prepare",
-        inputs=[_input_entry(runner, entry, values) for entry in layout.inputs],
-        outputs=[_slot_entry(runner, slot) for slot in layout.outputs],
+        inputs=[_input_entry(entry, values, base) for entry in layout.inputs],
+        outputs=[slot.entry(base) for slot in layout.outputs],
         arguments=layout.arguments,
         results=layout.results,
         axes=list(layout.axes),
         changeable=layout.changeable,
         idleNs=idle_ns,
-        flush=flush is not None,
+        flush=flush,
         clock=clock,
     )
-    _write(runner, layout.tensors, values)
-    if flush is not None and not on_device:
-        flush()
     return answer.cpu_ns
+
+
+def _go(runner: Runner, prepare_cpu_ns: int, clock: Clock, lent: Frame | None = None) -> Call:
+    """Let the worker make the call that was prepared; the outputs are not read yet."""
+    answer = runner.exchange("go", **(lent or {}))
+    claimed_ns, staged_ns = _claims(runner, answer)
+    return Call(
+        {},
+        claimed_ns,
+        answer.wall_ns - claimed_ns - staged_ns,
+        answer.cpu_ns,
+        prepare_cpu_ns=prepare_cpu_ns,
+        early_cpu_ns=answer.early_cpu_ns,
+        staged_ns=staged_ns,
+        device=None if clock == "host" else _device_reading(runner, answer),
+    )
 
 
 def idle_call(
@@ -255,24 +280,26 @@ def idle_call(
     The worker must be one that is believed: the reference's. On a GPU it touches tensors there, whatever the reference
     works with, and hands the outputs over.
     """
-    idle = _go(runner, _prepare(runner, layout, values, rng, flush, duration_ns, clock), clock)
-    return idle if runner.gpu is None else replace(idle, collect_ns=runner.exchange("collect").wall_ns)
+    if isinstance(values, Held):
+        return _call_on_gpu(runner, layout, values, rng, flush, clock, duration_ns)
+    return _go(runner, _fill(runner, layout, values, rng, flush, duration_ns), clock)
 
 
-def _go(runner: Runner, prepare_cpu_ns: int, clock: Clock) -> Call:
-    """Let the worker make the call that was prepared; the outputs are not read yet."""
-    answer = runner.exchange("go")
-    claimed_ns, staged_ns = _claims(runner, answer)
-    return Call(
-        {},
-        claimed_ns,
-        answer.wall_ns - claimed_ns - staged_ns,
-        answer.cpu_ns,
-        prepare_cpu_ns=prepare_cpu_ns,
-        early_cpu_ns=answer.early_cpu_ns,
-        staged_ns=staged_ns,
-        device=None if clock == "host" else _device_reading(runner, answer),
-    )
+def _fill(
+    runner: Runner,
+    layout: Layout,
+    values: Values,
+    rng: np.random.Generator,
+    flush: Callable[[], None] | None,
+    idle_ns: int | None = None,
+) -> int:
+    """Have a call prepared; then, while the worker stands still, write the inputs into the arena."""
+    runner.arena.lay(layout, rng)
+    prepare_cpu_ns = _prepare(runner, layout, values, base=runner.arena.base, idle_ns=idle_ns)
+    _write(runner, layout.tensors, values)
+    if flush is not None:
+        flush()
+    return prepare_cpu_ns
 
 
 def call(
@@ -288,7 +315,7 @@ def call(
     Args:
         runner: a worker with a loaded kernel.
         layout: the workload's arguments.
-        values: inputs by name; the driver keeps them, the worker gets copies.
+        values: inputs by name; the worker gets copies. They are `Held` if its kernel is called on a GPU.
         rng: source of the place in memory and of the poison that the outputs hold before the call.
         flush: drives the inputs out of the caches; on a GPU the worker itself does that when there is one.
         clock: what to time it by; other than `host` only for a worker that stages.
@@ -296,8 +323,10 @@ def call(
     Raises:
         KernelFailure: anything but outputs of the declared shapes and dtypes, and all other memory untouched.
     """
-    made = _go(runner, _prepare(runner, layout, values, rng, flush, clock=clock), clock)
-    if runner.returns_outputs or runner.stages:
+    if runner.stages and isinstance(values, Held):
+        return _call_on_gpu(runner, layout, values, rng, flush, clock)
+    made = _go(runner, _fill(runner, layout, values, rng, flush), clock)
+    if runner.returns_outputs:
         collected = runner.exchange("collect")
         outputs = _read_returned(runner, layout, collected.frame.get("outputs"))
         made = replace(made, outputs=outputs, collect_ns=collected.wall_ns)
@@ -307,13 +336,63 @@ def call(
     return made
 
 
-def bind(runner: Runner, layout: Layout, values: Values, rng: np.random.Generator) -> None:
-    """Bind the arguments of a call that something else than a clock is to look at, and write the inputs.
+def _lay_parcel(runner: Runner, layout: Layout, values: Held, rng: np.random.Generator) -> int:
+    """Lay the arena, if it is what inputs come and outputs go by; return where its contents begin."""
+    if values.keeper.shares:
+        return 0
+    runner.arena.lay(layout, rng)
+    return runner.arena.base
+
+
+def _call_on_gpu(
+    runner: Runner,
+    layout: Layout,
+    values: Held,
+    rng: np.random.Generator,
+    flush: Callable[[], None] | None,
+    clock: Clock,
+    idle_ns: int | None = None,
+) -> Call:
+    """Call the kernel, or do nothing for so long, on tensors of the keeper's.
+
+    Handed-over outputs are taken before anything else, and every moment in which the GPU could work on them unseen is
+    counted.
+    """
+    keeper, base = values.keeper, _lay_parcel(runner, layout, values, rng)
+    flushes = flush is not None
+    prepare_cpu_ns = _prepare(runner, layout, values, base=base, idle_ns=idle_ns, flush=flushes, clock=clock)
+    lending = time.perf_counter_ns()
+    lent = keeper.lend(runner, layout, values, rng)
+    lent_ns = 0 if keeper.shares else time.perf_counter_ns() - lending
+    made = _go(runner, prepare_cpu_ns, clock, lent)
+    ended = time.perf_counter_ns()
+    collected = runner.exchange("collect")
+    slots: list[Slot] = list(layout.outputs)
+    if idle_ns is None:
+        entries = _declared(runner, layout, collected.frame.get("outputs"))
+        pairs = zip(slots, entries, strict=True)
+        slots = [replace(slot, order=_order(runner, entry, len(slot.shape))) for slot, entry in pairs]
+    outputs = keeper.take(runner, slots)
+    unseen_ns = lent_ns + time.perf_counter_ns() - ended - collected.wall_ns
+    if idle_ns is None:
+        _check_device(runner, layout)
+    return replace(made, outputs=outputs, collect_ns=collected.wall_ns, unseen_ns=unseen_ns)
+
+
+def bind(runner: Runner, layout: Layout, values: Values, rng: np.random.Generator) -> Frame:
+    """Prepare a call that something else than a clock is to look at, with its inputs in place.
+
+    Returns:
+        what the worker is to be told when it makes the call.
 
     Raises:
         KernelFailure: the worker fails.
     """
-    _prepare(runner, layout, values, rng, None)
+    if runner.stages and isinstance(values, Held):
+        _prepare(runner, layout, values, base=_lay_parcel(runner, layout, values, rng))
+        return values.keeper.lend(runner, layout, values, rng)
+    _fill(runner, layout, values, rng, None)
+    return {}
 
 
 def ask_about(
@@ -324,13 +403,19 @@ def ask_about(
     Raises:
         KernelFailure: it fails.
     """
-    runner.arena.lay(layout, rng)
-    _write(runner, layout.tensors, values)
-    _write(runner, layout.outputs, outputs)
+    kept: dict[str, Any] = {}
+    if isinstance(values, Held) and isinstance(outputs, Held) and values.keeper.runner is runner:
+        kept = {"kept": [values.key, outputs.key]}
+    else:
+        runner.arena.lay(layout, rng)
+        _write(runner, layout.tensors, values)
+        _write(runner, layout.outputs, outputs)
+    base = runner.arena.base
     return runner.ask(
         what,
-        inputs=[_input_entry(runner, entry, values) for entry in layout.inputs],
-        outputs=[_slot_entry(runner, slot) for slot in layout.outputs],
+        inputs=[_input_entry(entry, values, base) for entry in layout.inputs],
+        outputs=[slot.entry(base) for slot in layout.outputs],
         arguments=layout.arguments,
         results=layout.results,
+        **kept,
     )

@@ -39,7 +39,7 @@ def note(session: Judgement, workers: Workers, record: Record, values: Values, o
     Raises:
         KernelFailure: `incorrect_numerical`.
     """
-    comparison = compare(session, workers.reference, record, values, outputs.outputs, expected.outputs)
+    comparison = compare(session, workers.side, record, values, outputs.outputs, expected.outputs)
     record.comparison = comparison.merge(record.comparison) if record.comparison else comparison
     if not comparison.correct:
         raise wrong_numbers(record, comparison)
@@ -68,14 +68,14 @@ def check_incumbent(
     session: Judgement, workers: Workers, record: Record, values: Values, outputs: Call, expected: Call
 ) -> None:
     """Compare a call of the incumbent with the reference: one that goes wrong drops out."""
-    comparison = compare(session, workers.reference, record, values, outputs.outputs, expected.outputs)
+    comparison = compare(session, workers.side, record, values, outputs.outputs, expected.outputs)
     if not comparison.correct:
         drop_incumbent(session, workers, wrong_numbers(record, comparison))
 
 
 def _trial(session: Judgement, workers: Workers, record: Record, purpose: Purpose, trial: int) -> None:
     """Call every kernel on the same inputs: the incumbent too, or its first call would tell it what it is."""
-    values = draw_inputs(session, workers.reference, record, purpose, trial)
+    values = draw_inputs(session, workers.side, record, purpose, trial)
     rng = session.rng("poison", record.index, trial)
     expected = reference_call(workers.reference, record, values, rng)
     record.trials += 1

@@ -18,6 +18,7 @@ from ksearch_referee.judgement import Judgement
 from ksearch_referee.reference import draw_inputs
 from ksearch_referee.runner import Runner
 from ksearch_referee.session import Record
+from ksearch_referee.side import Side
 from ksearch_referee.wire import Kernel
 
 _COMPILES = re.compile(r"\btriton\b")
@@ -44,13 +45,13 @@ def start_builders(session: Judgement) -> dict[str, Runner]:
     }
 
 
-def _try(session: Judgement, builder: Runner, reference: Runner, record: Record, draw: int) -> None:
+def _try(session: Judgement, builder: Runner, side: Side, record: Record, draw: int) -> None:
     """Call the kernel once; what it raises the worker that is judged will raise as well.
 
     Raises:
         KernelFailure: its compiler refuses it, or the builder has ended.
     """
-    values = draw_inputs(session, reference, record, "compile", draw)
+    values = draw_inputs(session, side, record, "compile", draw)
     try:
         call(builder, record.layout, values, session.rng("poison", record.index, draw))
     except KernelFailure as failure:
@@ -60,7 +61,7 @@ def _try(session: Judgement, builder: Runner, reference: Runner, record: Record,
             raise
 
 
-def compile_ahead(session: Judgement, builder: Runner, reference: Runner, kernel: Kernel, library: Path | None) -> None:
+def compile_ahead(session: Judgement, builder: Runner, side: Side, kernel: Kernel, library: Path | None) -> None:
     """Have one kernel compile all that it needs; `builder` is up, and ends here.
 
     Raises:
@@ -72,9 +73,9 @@ def compile_ahead(session: Judgement, builder: Runner, reference: Runner, kernel
     try:
         session.problem.load_kernel(builder, kernel, library)
         for record in session.records:
-            reference.allowance_s = session.settings["limits"]["workloadMs"] / 1_000
+            side.reference.allowance_s = session.settings["limits"]["workloadMs"] / 1_000
             for draw in range(_DRAWS):
-                _try(session, builder, reference, record, draw)
+                _try(session, builder, side, record, draw)
     finally:
         builder.close()
         session.build_ms += round((time.monotonic() - started) * 1_000)

@@ -11,16 +11,16 @@ import numpy as np
 from ksearch_referee import contract
 from ksearch_referee.baseline import start_compiled, time_baseline
 from ksearch_referee.calls import Outputs, Values, call
-from ksearch_referee.compare import compare_outputs
 from ksearch_referee.diagnostics import raised_at
 from ksearch_referee.dtypes import DtypeError
 from ksearch_referee.environment import describe
 from ksearch_referee.failures import InfraError, InputError, KernelFailure, ProblemFault, TimeUp
 from ksearch_referee.feedback import one_line
 from ksearch_referee.formats.kernelbench import KernelBench
-from ksearch_referee.reference import fit, load_reference, start_reference
+from ksearch_referee.reference import draw, fit, load_problem, start_side
 from ksearch_referee.runner import Runner
 from ksearch_referee.session import Record, Session
+from ksearch_referee.side import Side
 from ksearch_referee.static import check_device
 
 TrivialAnswer = Literal["zeros", "ones", "mean", "input"]
@@ -84,11 +84,7 @@ def _same_inputs(first: Values, second: Values) -> bool:
     return all(np.array_equal(np.asarray(value), np.asarray(second[name])) for name, value in first.items())
 
 
-def _draw(session: Session, reference: Runner, record: Record, trial: int) -> Values:
-    return session.problem.inputs(reference, record.index, session.rng("smoke", record.index, trial))
-
-
-def _look_at(session: Session, reference: Runner, finding: _Finding) -> Iterator[str]:
+def _look_at(session: Session, side: Side, finding: _Finding) -> Iterator[str]:
     """Look at one workload; yield what is wrong with it.
 
     Raises:
@@ -96,26 +92,25 @@ def _look_at(session: Session, reference: Runner, finding: _Finding) -> Iterator
         InputError, ProblemFault: no inputs can be made.
     """
     record, problem = finding.record, session.problem
-    reference.allowance_s = session.settings["limits"]["workloadMs"] / 1_000
-    if problem.makes_inputs and _same_inputs(
-        _draw(session, reference, record, 1), _draw(session, reference, record, 2)
-    ):
+    for runner in side.runners:
+        runner.allowance_s = session.settings["limits"]["workloadMs"] / 1_000
+    if problem.makes_inputs and _same_inputs(*(draw(session, side, record, "smoke", trial) for trial in (1, 2))):
         yield "its inputs do not follow the seed: a kernel that keeps its first answer would pass"
-    values = _draw(session, reference, record, 0)
+    values = draw(session, side, record, "smoke", 0)
     rng = session.rng("poison", record.index)
-    first = call(reference, record.layout, values, rng).outputs
-    again = call(reference, record.layout, values, rng)
+    first = call(side.reference, record.layout, values, rng).outputs
+    again = call(side.reference, record.layout, values, rng)
     finding.reference_ns = max(1, again.claimed_ns)
     finding.right = _range(first)
-    agreement = compare_outputs(again.outputs, first, session.settings["correctness"])
+    agreement = side.compare(record.layout, again.outputs, first, session.settings["correctness"])
     if not agreement.correct:
         place = "".join(f": {b['output']}{b['index']} is {b['want']}, then {b['got']}" for b in agreement.bad[:1])
         yield f"the reference gives another answer to the same inputs when it is asked again{place}"
-    opinion = problem.compare(reference, record.layout, values, first, first)
+    opinion = problem.compare(side, record.layout, values, first, first)
     if not opinion.correct:
         yield f"the problem's own check refuses the reference's output: {opinion.complaint}"
     for name, answer in _trivial_answers(record, values, first):
-        if name not in finding.passes and problem.compare(reference, record.layout, values, answer, first).correct:
+        if name not in finding.passes and problem.compare(side, record.layout, values, answer, first).correct:
             finding.passes.append(name)
 
 
@@ -150,19 +145,19 @@ def _look(session: Session, findings: list[_Finding], *, wants_baseline: bool) -
     check_device(session.device, session.gpu)
     with session.slot.shared() as waited_s:
         session.total.exclude(waited_s)
-        reference = start_reference(session)
+        side = start_side(session)
         try:
-            load_reference(session, reference)
+            load_problem(session, side)
         except KernelFailure as failure:
-            yield _why(session, reference, failure)
+            yield _why(session, side.code, failure)
             return
-        fit(session, [reference])
+        fit(session, side.runners)
         for finding in findings:
             case = finding.record.case.id
             try:
-                yield from (f"{case}: {reason}" for reason in _look_at(session, reference, finding))
+                yield from (f"{case}: {reason}" for reason in _look_at(session, side, finding))
             except KernelFailure as failure:
-                yield f"{case}: {_why(session, reference, failure, finding.record.index)}"
+                yield f"{case}: {_why(session, side.reference, failure, finding.record.index)}"
                 if not failure.raised:
                     return
             except (InputError, ProblemFault) as error:
@@ -170,7 +165,7 @@ def _look(session: Session, findings: list[_Finding], *, wants_baseline: bool) -
         if wants_baseline and isinstance(session.problem, KernelBench):
             builder = start_compiled(session, session.problem)
             for finding in findings:
-                finding.reference_ns, finding.baseline_ns = time_baseline(session, reference, builder, finding.record)
+                finding.reference_ns, finding.baseline_ns = time_baseline(session, side, builder, finding.record)
     yield from _too_easy(session, findings)
 
 

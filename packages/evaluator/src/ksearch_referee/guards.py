@@ -164,13 +164,15 @@ def undercut_ns(kernel: Sequence[Call], idle: Sequence[Call], reference: Sequenc
 
     It is the sum of what every way of hiding work is forgiven: the noise of the gap, and all of the time in which an
     honest worker hands its outputs over, or copies its inputs to a GPU. A kernel's own way may have been quicker than
-    that of the idle calls, on a busy host (K03) by milliseconds: as quick as the quickest of them.
+    that of the idle calls, on a busy host (K03) by milliseconds: as quick as the quickest of them. A GPU may work while
+    the kernel's process stands still, until its outputs have been taken from it.
     """
     gaps = [c.gap_ns for c in idle]
     quicker = _median(gaps) - min(gaps)
     handed_over = _longest_collect_ns(idle, reference) if any(c.collect_ns for c in kernel) else 0.0
     staged = _longest_staging_ns(idle) - _median([c.staged_ns for c in idle]) if _is_on_gpu(idle) else 0.0
-    return round(_noise_ns(kernel, idle) + quicker + handed_over + staged)
+    unseen = _median([c.unseen_ns for c in kernel])
+    return round(_noise_ns(kernel, idle) + quicker + handed_over + staged + unseen)
 
 
 def is_grave(unclaimed_ns: float, kernel: Sequence[Call]) -> bool:

@@ -77,10 +77,11 @@ class Judgement(Session):
         *,
         compiled: Path | None = None,
         builds: bool = False,
+        keeps: bool = False,
         under: Sequence[str] = (),
     ) -> Runner:
         """Start a worker; those of the kernel are remembered."""
-        runner = super().start_worker(role, framework, compiled=compiled, builds=builds, under=under)
+        runner = super().start_worker(role, framework, compiled=compiled, builds=builds, keeps=keeps, under=under)
         if role == "kernel":
             self.kernels.append(runner)
         return runner

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ksearch_referee.dtypes import DtypeError, numpy_dtype
+from ksearch_referee.frames import Frame
 from ksearch_referee.trees import Structure
 
 ALIGNMENT_BYTES = 256
@@ -48,6 +49,17 @@ class Slot:
         """Return the bytes of a tensor of this shape and dtype, in the order in which they lie in memory."""
         lying = tensor if self.order is None else tensor.transpose(self.order)
         return np.ascontiguousarray(lying).reshape(-1).view(np.uint8)
+
+    def entry(self, base: int = 0) -> Frame:
+        """Return what a worker is told of it, `base` bytes further away."""
+        facts: Frame = {"name": self.name, "dtype": self.dtype_name, "shape": list(self.shape), "order": self.order}
+        return {**facts, "offset": base + self.offset}
+
+
+def slot_of(entry: Frame) -> Slot:
+    """Return the slot that an entry tells of."""
+    shape, order = tuple(entry["shape"]), entry["order"]
+    return Slot(entry["name"], entry["dtype"], shape, entry["offset"], None if order is None else tuple(order))
 
 
 def ordered_view(elements: np.ndarray, shape: tuple[int, ...], order: tuple[int, ...] | None) -> np.ndarray:

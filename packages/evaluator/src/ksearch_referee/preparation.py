@@ -9,28 +9,42 @@ from ksearch_referee.environment import cache_folder, require_torch, require_tri
 from ksearch_referee.failures import Guard, KernelFailure
 from ksearch_referee.judgement import Judgement
 from ksearch_referee.kernels import native_suffixes
-from ksearch_referee.reference import fit, gpu_rests, greet, load_reference, reference_failed
+from ksearch_referee.reference import (
+    fit,
+    gpu_rests,
+    greet,
+    load_problem,
+    reference_failed,
+    start_keeper,
+    try_sharing,
+)
 from ksearch_referee.runner import Framework, Runner
+from ksearch_referee.side import Side
 from ksearch_referee.toolchain import find_toolchain
 from ksearch_referee.wire import Kernel
 
 
 @dataclass
 class Workers:
-    """The three processes of a judgement. An incumbent that fails drops out: that is not the candidate's fault.
+    """The processes of a judgement. An incumbent that fails drops out: that is not the candidate's fault.
 
     `served` is the workload that the kernels were called on last.
     """
 
     kernel: Runner
-    reference: Runner
+    side: Side
     incumbent: Runner | None
     served: int | None = None
 
     @property
+    def reference(self) -> Runner:
+        """The worker of the reference."""
+        return self.side.reference
+
+    @property
     def present(self) -> list[Runner]:
         """The workers that are still in play."""
-        return [runner for runner in (self.kernel, self.reference, self.incumbent) if runner is not None]
+        return [self.kernel, *self.side.runners, *([self.incumbent] if self.incumbent else [])]
 
 
 def drop_incumbent(session: Judgement, workers: Workers, failure: KernelFailure) -> None:
@@ -89,19 +103,20 @@ def _start(session: Judgement, frameworks: dict[str, Framework]) -> dict[str, Ru
 
 
 def _start_set(session: Judgement) -> Workers:
+    keeper = start_keeper(session)
     frameworks: dict[str, Framework] = {"reference": session.reference_framework, **_frameworks(session)}
     started = _start(session, frameworks)
-    return Workers(started["kernel"], started["reference"], started.get("incumbent"))
+    return Workers(started["kernel"], Side(started["reference"], keeper), started.get("incumbent"))
 
 
-def _load_reference(session: Judgement, reference: Runner) -> None:
+def _load_problem(session: Judgement, side: Side) -> None:
     """Load the problem.
 
     Raises:
-        ProblemFault, InputError, DtypeError: see `load_reference`.
+        ProblemFault, InputError, DtypeError: see `load_problem`.
     """
     try:
-        load_reference(session, reference)
+        load_problem(session, side)
     except KernelFailure as failure:
         raise reference_failed(failure) from None
 
@@ -157,7 +172,7 @@ def _compile_ahead(session: Judgement, workers: Workers, builders: dict[str, Run
         if role not in builders:
             continue
         try:
-            compile_ahead(session, builders[role], workers.reference, kernel, session.libraries.get(role))
+            compile_ahead(session, builders[role], workers.side, kernel, session.libraries.get(role))
         except KernelFailure as failure:
             if role == "kernel":
                 raise
@@ -178,7 +193,8 @@ def prepare(session: Judgement) -> Workers:
     greet(session, [*workers.present, *builders.values()])
     if session.gpu is not None:
         gpu_rests(workers.reference)  # it learns what that is like while no foreign code is at work
-    _load_reference(session, workers.reference)
+    try_sharing(session, workers.side)
+    _load_problem(session, workers.side)
     fit(session, [*workers.present, *builders.values()])
     _keep_libraries(session, workers, builds)
     _compile_ahead(session, workers, builders)
@@ -201,7 +217,8 @@ def more_sets(session: Judgement, number: int) -> list[Workers]:
     sets = [_start_set(session) for _ in range(number)]
     for workers in sets:
         greet(session, workers.present)
-        _load_reference(session, workers.reference)
+        try_sharing(session, workers.side)
+        _load_problem(session, workers.side)
         fit(session, workers.present)
         _load_kernels(session, workers)
     return sets

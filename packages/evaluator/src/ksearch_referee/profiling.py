@@ -30,9 +30,9 @@ def _profile(session: Judgement, workers: Workers, record: Record, tool: str, un
     runner.fit(session.arena_bytes)
     session.problem.load_kernel(runner, session.request["kernel"], session.libraries.get("kernel"))
     workers.reference.allowance_s = runner.allowance_s = _LIMIT_S
-    values = draw_inputs(session, workers.reference, record, "digest", 0)
-    bind(runner, record.layout, values, session.rng("poison", record.index))
-    return runner, runner.exchange("profile", tool=tool).frame.get("kernels")
+    values = draw_inputs(session, workers.side, record, "digest", 0)
+    lent = bind(runner, record.layout, values, session.rng("poison", record.index))
+    return runner, runner.exchange("profile", tool=tool, **lent).frame.get("kernels")
 
 
 def _count(value: object) -> int | None:

@@ -202,6 +202,7 @@ class Runner:
         gpu: the GPU that it may use, if any.
         compiled: the folder of what Triton compiles (`compilation.py`): a builder fills it, others only read it.
         builds: whether it is a builder, which may start processes.
+        keeps: whether it is the keeper (`keeper.py`).
         under: the command of a profiler that starts it (`ncu.py`), if any does.
     """
 
@@ -215,6 +216,7 @@ class Runner:
         gpu: Gpu | None = None,
         compiled: Path | None = None,
         builds: bool = False,
+        keeps: bool = False,
         under: Sequence[str] = (),
     ) -> None:
         self.role = role
@@ -222,6 +224,7 @@ class Runner:
         self.gpu = gpu
         self._compiled = compiled
         self._builds = builds
+        self.keeps = keeps
         self._under = list(under)
         self.arena = Arena()
         self._user = spare_user(gpu)
@@ -260,6 +263,7 @@ class Runner:
             "capability": self.gpu.capability if self.gpu else None,
             "compiled": str(self._compiled) if self._compiled else None,
             "builds": self._builds,
+            "keeps": self.keeps,
             "user": None if self._under else self._user,
             "bounds": _BOUNDS,
             "counted": bool(self._under),

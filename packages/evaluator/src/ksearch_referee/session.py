@@ -81,7 +81,11 @@ class Record:
 
 
 class Session:
-    """One problem in hand. Closing it kills every process and deletes every folder that it made."""
+    """One problem in hand. Closing it kills every process and deletes every folder that it made.
+
+    `arena_bytes` is what the largest workload takes, 0 until that is known; `shares_memory` says that workers can open
+    the keeper's memory of the GPU.
+    """
 
     def __init__(self, request: Request | ExaminationRequest) -> None:
         self.settings = request["settings"]
@@ -93,6 +97,7 @@ class Session:
         self.records = [Record(index, case) for index, case in enumerate(self.problem.cases)]
         self.isolation: list[str] = []
         self.arena_bytes = 0
+        self.shares_memory = False
         self.cleanup = ExitStack()
 
     @cached_property
@@ -138,12 +143,21 @@ class Session:
         *,
         compiled: Path | None = None,
         builds: bool = False,
+        keeps: bool = False,
         under: Sequence[str] = (),
     ) -> Runner:
         """Start a worker, which ends with this session at the latest; see `Runner` for the arguments."""
         limits = self.settings["limits"]
         runner = Runner(
-            role, framework, limits, self.total, gpu=self.gpu, compiled=compiled, builds=builds, under=under
+            role,
+            framework,
+            limits,
+            self.total,
+            gpu=self.gpu,
+            compiled=compiled,
+            builds=builds,
+            keeps=keeps,
+            under=under,
         )
         self.cleanup.callback(runner.remove)
         return runner

@@ -189,15 +189,15 @@ def _take(session: Judgement, workers: Workers, record: Record, first_trial: int
         runner.allowance_s = session.settings["limits"]["workloadMs"] / 1_000
     rounds = _Round(session, workers, record, clock)
     for trial in range(first_trial, first_trial + timing["warmup"]):
-        rounds.play("warmup", trial, draw_inputs(session, workers.reference, record, "warmup", trial))
+        rounds.play("warmup", trial, draw_inputs(session, workers.side, record, "warmup", trial))
     count = timed_calls(timing, rounds.reference)
     rounds.forget()
     threads = len(workers.kernel.threads)
     before = session.nvml and session.nvml.look()
-    values = draw_inputs(session, workers.reference, record, "timing", first_trial)
+    values = draw_inputs(session, workers.side, record, "timing", first_trial)
     for trial in range(first_trial, first_trial + count):
         if timing["inputs"] == "fresh" and trial > first_trial:
-            values = draw_inputs(session, workers.reference, record, "timing", trial)
+            values = draw_inputs(session, workers.side, record, "timing", trial)
         rounds.play("timing", trial, values)
     if session.nvml and before:
         rounds.clocks = before, session.nvml.look()
@@ -275,7 +275,7 @@ def _device_take(
         runner.allowance_s = session.settings["limits"]["workloadMs"] / 1_000
     rounds = _Round(session, workers, record, "device")
     for trial in range(first_trial, first_trial + min(session.settings["timing"]["iterations"], _DEVICE_CALLS)):
-        rounds.play("device", trial, draw_inputs(session, workers.reference, record, "device", trial))
+        rounds.play("device", trial, draw_inputs(session, workers.side, record, "device", trial))
     return device_times.believed(rounds.kernel, rounds.reference, rounds.incumbent, rounds.idle, call)
 
 

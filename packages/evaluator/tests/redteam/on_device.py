@@ -92,19 +92,39 @@ def run(x, scale):
     return y
 """
 # Begun while its outputs are collected.
-LEFT_LATER = f"""{TORCH}
+LEFT_LATER = f"""{MEMORY}
 side = torch.cuda.Stream()
 
-def leaving(collect):
-    def cpu(tensor):
-        host = collect(tensor)
+def leaving(hand_over):
+    def handed(memory, *what):
+        told = hand_over(memory, *what)
         with torch.cuda.stream(side):
             torch.cuda._sleep(CYCLES)
-        return host
-    return cpu
+        return told
+    return handed
 
-torch.Tensor.cpu = leaving(torch.Tensor.cpu)
+memory.CudaMemory.hand_over = leaving(memory.CudaMemory.hand_over)
 {on_gpu.REFERENCE}"""
+# Looks into the parcel that its inputs came in: what was put there for the reference to fill, or is left of that.
+PARCEL = f"""{MEMORY}
+parcels = []
+opening = memory.CudaMemory.open
+
+def opened(self, parcel):
+    opening(self, parcel)
+    parcels.append(self._parcel)
+
+memory.CudaMemory.open = opened
+
+def run(x, scale):
+    found = parcels[LOOKS_AT]
+    at = found.numel() // 2 // 256 * 256
+    for start in range(0, found.numel() - x.nbytes, 256):
+        y = found[start:start + x.nbytes].view(torch.float32).view(x.shape)
+        if torch.allclose(y, x * scale + 1):
+            return y.clone()
+    return found[at:at + x.nbytes].view(torch.float32).view(x.shape).clone()
+"""
 
 CACHED = """
 results = {}
@@ -318,6 +338,8 @@ CHECKED = [
         Refused(("incorrect_numerical", "runtime_error")),
     ),
     ("R17", "keeps a result in CUDA's own pool", lambda: request(cuda(POOL)), WRONG),
+    ("R23", "looks for the outputs in its parcel", lambda: request(python(PARCEL.replace("LOOKS_AT", "-1"))), WRONG),
+    ("R23", "looks for the outputs in an old parcel", lambda: request(python(PARCEL.replace("LOOKS_AT", "0"))), WRONG),
     (
         "R18",
         "has its builder leave results in the compiler's cache",

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ksearch_referee.calls import Outputs, Values
-from ksearch_referee.compare import Comparison, compare_outputs
+from ksearch_referee.compare import Comparison
 from ksearch_referee.failures import Guard, KernelFailure
 from ksearch_referee.formats.advice import missing_module
 from ksearch_referee.formats.definition import c_prototype, extension_module, layout_of
@@ -16,6 +16,7 @@ from ksearch_referee.kernels import entry_of
 from ksearch_referee.layout import Layout
 from ksearch_referee.loading import framework_of, load_extension, load_library, load_module, load_problem
 from ksearch_referee.runner import Framework, Runner
+from ksearch_referee.side import Side
 from ksearch_referee.wire import CorrectnessSettings, FlashInferProblem, Kernel, SourceFile
 
 
@@ -59,9 +60,9 @@ class FlashInfer:
         file = SourceFile(path="reference.py", content=self._definition["reference"])
         load_problem(reference, [file], binding="python", file=file["path"], symbol="run", destinationPassing=False)
 
-    def layouts(self, reference: Runner, rng: np.random.Generator) -> list[Layout]:
+    def layouts(self, side: Side, rng: np.random.Generator) -> list[Layout]:
         """Return what the definition says of every workload."""
-        del reference, rng
+        del side, rng
         return [layout_of(self._definition, workload) for workload in self._workloads]
 
     def load_kernel(self, runner: Runner, kernel: Kernel, library: Path | None) -> list[Guard]:
@@ -89,12 +90,12 @@ class FlashInfer:
         drawn = f"{', '.join(integers)}: integers drawn from -1024 to 1023"
         return f"{drawn}; an index needs a source 'synthetic' or 'captured'"
 
-    def inputs(self, reference: Runner, case: int, rng: np.random.Generator) -> Values:
+    def inputs(self, side: Side, case: int, rng: np.random.Generator) -> Values:
         """Draw the inputs by the workload's sources."""
-        del reference
+        del side
         return generate_inputs(self._definition, self._workloads[case], rng)
 
-    def compare(self, reference: Runner, layout: Layout, values: Values, got: Outputs, want: Outputs) -> Comparison:
+    def compare(self, side: Side, layout: Layout, values: Values, got: Outputs, want: Outputs) -> Comparison:
         """Compare by the request's tolerances."""
-        del reference, layout, values
-        return compare_outputs(got, want, self._correctness)
+        del values
+        return side.compare(layout, got, want, self._correctness)

@@ -12,6 +12,7 @@ from ksearch_referee.compare import Comparison
 from ksearch_referee.failures import Guard, KernelFailure
 from ksearch_referee.layout import Layout
 from ksearch_referee.runner import Framework, Runner
+from ksearch_referee.side import Side
 from ksearch_referee.wire import Kernel
 
 PYTHON_BEGINNINGS = frozenset({("cpp", "python"), ("python", "python"), ("triton", "python")})
@@ -68,8 +69,8 @@ class Format(Protocol):
         """
         ...
 
-    def layouts(self, reference: Runner, rng: np.random.Generator) -> list[Layout]:
-        """Return the memory of every case, in order; `reference` is loaded and may be asked.
+    def layouts(self, side: Side, rng: np.random.Generator) -> list[Layout]:
+        """Return the memory of every case, in order; the problem's side is loaded and may be asked.
 
         Raises:
             KernelFailure: the reference fails.
@@ -89,19 +90,19 @@ class Format(Protocol):
         """Return what a problem's author may do about code of theirs that failed, in a case or before; or nothing."""
         ...
 
-    def inputs(self, reference: Runner, case: int, rng: np.random.Generator) -> Values:
+    def inputs(self, side: Side, case: int, rng: np.random.Generator) -> Values:
         """Draw the inputs of one call, by the names of the case's layout.
 
         Raises:
-            KernelFailure: the problem's own generator fails in the reference's worker.
+            KernelFailure: the problem's own generator fails.
             InputError: no inputs can be made.
         """
         ...
 
-    def compare(self, reference: Runner, layout: Layout, values: Values, got: Outputs, want: Outputs) -> Comparison:
+    def compare(self, side: Side, layout: Layout, values: Values, got: Outputs, want: Outputs) -> Comparison:
         """Compare outputs with the reference's on the same inputs.
 
         Raises:
-            KernelFailure: the problem's own check fails in the reference's worker.
+            KernelFailure: the problem's own check fails.
         """
         ...

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ksearch_referee.calls import Outputs, Values, ask_about
-from ksearch_referee.compare import Comparison, compare_outputs
+from ksearch_referee.compare import Comparison
 from ksearch_referee.dtypes import DtypeError
 from ksearch_referee.failures import Guard, InputError, KernelFailure, ProblemFault
 from ksearch_referee.formats.advice import missing_gpu, missing_module
@@ -17,6 +17,7 @@ from ksearch_referee.kernels import entry_of
 from ksearch_referee.layout import Layout
 from ksearch_referee.loading import framework_of, load_extension, load_module, load_problem
 from ksearch_referee.runner import Framework, Runner
+from ksearch_referee.side import Side
 from ksearch_referee.wire import CorrectnessSettings, GpuModeProblem, Kernel
 
 _KEPT_FROM_KERNELS = ("reference.py", "eval.py")
@@ -56,14 +57,14 @@ class GpuMode:
         del rng
         load_problem(reference, self._problem["files"], binding="gpumode")
 
-    def layouts(self, reference: Runner, rng: np.random.Generator) -> list[Layout]:
+    def layouts(self, side: Side, rng: np.random.Generator) -> list[Layout]:
         """Have every case made once."""
-        self._layouts = [self._learn(reference, rng, case) for case in self.cases]
+        self._layouts = [self._learn(side, rng, case) for case in self.cases]
         return self._layouts
 
-    def _learn(self, reference: Runner, rng: np.random.Generator, case: Case) -> Layout:
+    def _learn(self, side: Side, rng: np.random.Generator, case: Case) -> Layout:
         try:
-            return self._source.learn(reference, rng, args=dict(case.axes))
+            return self._source.learn(side, rng, args=dict(case.axes))
         except KernelFailure as failure:
             failure.message = f"case {case.id}: {failure.message}"
             raise
@@ -84,17 +85,18 @@ class GpuMode:
         del case
         return missing_module(failure) or missing_gpu(failure)
 
-    def inputs(self, reference: Runner, case: int, rng: np.random.Generator) -> Values:
+    def inputs(self, side: Side, case: int, rng: np.random.Generator) -> Values:
         """Have `generate_input` make them from a secret seed."""
-        return self._source.draw(reference, self._layouts[case], rng, args=dict(self.cases[case].axes))
+        return self._source.draw(side, self._layouts[case], rng, args=dict(self.cases[case].axes))
 
-    def compare(self, reference: Runner, layout: Layout, values: Values, got: Outputs, want: Outputs) -> Comparison:
+    def compare(self, side: Side, layout: Layout, values: Values, got: Outputs, want: Outputs) -> Comparison:
         """Ask the problem's own check; beside it, non-finite elements have to agree. Our tolerances only describe."""
-        found = compare_outputs(got, want, self._correctness)
+        found = side.compare(layout, got, want, self._correctness)
         if not found.finite_alike:
             found.correct = False
             return found
-        answer = ask_about(reference, "check", layout, values, got, np.random.default_rng())
+        asked = side.held(layout, got) or got
+        answer = ask_about(side.code, "check", layout, values, asked, np.random.default_rng())
         found.correct = bool(answer["accepted"])
         if found.correct:
             found.bad = []

@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from ksearch_referee.calls import Outputs, Values, ask_about
-from ksearch_referee.compare import Comparison, compare_outputs
+from ksearch_referee.compare import Comparison
 from ksearch_referee.failures import Guard, KernelFailure
 from ksearch_referee.formats.advice import missing_gpu, missing_module, missing_weights
 from ksearch_referee.formats.format import GPU_PYTHON_BEGINNINGS, PYTHON_BEGINNINGS, Case
@@ -17,6 +17,7 @@ from ksearch_referee.kernels import entry_of
 from ksearch_referee.layout import Layout, lay_out
 from ksearch_referee.loading import compile_errors, load_module, load_problem
 from ksearch_referee.runner import Framework, Runner
+from ksearch_referee.side import Side
 from ksearch_referee.trees import Tree, structure_of
 from ksearch_referee.wire import CorrectnessSettings, Kernel, KernelBenchProblem, SourceFile
 
@@ -66,11 +67,11 @@ class KernelBench:
         more = {"file": _REFERENCE_FILE, "compiled": compiled, **self._construction}
         load_problem(runner, [file], binding="kernelbench", **more)
 
-    def layouts(self, reference: Runner, rng: np.random.Generator) -> list[Layout]:
+    def layouts(self, side: Side, rng: np.random.Generator) -> list[Layout]:
         """Read the weights, before a call can change them; then have inputs made once."""
-        tree: Tree = reference.ask("weights")["weights"]
-        self._keep_weights(tree, read_leaves(reference, tree, "weights"))
-        self._layouts = [self._source.learn(reference, rng)]
+        tree: Tree = side.code.ask("weights")["weights"]
+        self._keep_weights(tree, read_leaves(side.code, tree, "weights"))
+        self._layouts = [self._source.learn(side, rng)]
         return self._layouts
 
     def _keep_weights(self, tree: Tree, weights: Sequence[Leaf]) -> None:
@@ -104,14 +105,14 @@ class KernelBench:
         weights = missing_weights(failure, self._problem["source"])
         return missing_module(failure) or missing_gpu(failure) or weights
 
-    def inputs(self, reference: Runner, case: int, rng: np.random.Generator) -> Values:
+    def inputs(self, side: Side, case: int, rng: np.random.Generator) -> Values:
         """Have `get_inputs` make them under a secret seed."""
-        return self._source.draw(reference, self._layouts[case], rng)
+        return self._source.draw(side, self._layouts[case], rng)
 
-    def compare(self, reference: Runner, layout: Layout, values: Values, got: Outputs, want: Outputs) -> Comparison:
+    def compare(self, side: Side, layout: Layout, values: Values, got: Outputs, want: Outputs) -> Comparison:
         """Compare by the request's tolerances."""
-        del reference, layout, values
-        return compare_outputs(got, want, self._correctness)
+        del values
+        return side.compare(layout, got, want, self._correctness)
 
 
 def _named(names: object) -> str:

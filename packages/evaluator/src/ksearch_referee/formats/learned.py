@@ -1,11 +1,10 @@
 """Arguments that a problem's own code makes: once in order to learn what they are, and then for every call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ksearch_referee.calls import Values
 from ksearch_referee.dtypes import DtypeError, numpy_dtype
@@ -13,29 +12,26 @@ from ksearch_referee.failures import InputError, ProblemFault
 from ksearch_referee.inputs import MAX_BYTES
 from ksearch_referee.layout import Layout, Slot, TensorFacts, Value, lay_out, ordered_view
 from ksearch_referee.runner import Runner
+from ksearch_referee.side import Side
 from ksearch_referee.trees import Structure, Tree, leaves, structure_of
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One leaf of what a problem's code made; `tensor` is None for a plain value."""
+    """One leaf of what a problem's code made: a plain `value`, or a tensor at `address`, whose value may be read."""
 
     name: str
     tensor: TensorFacts | None
     value: Value
+    address: int = 0
 
 
-def _read(reference: Runner, address: int, tensor: TensorFacts) -> NDArray[np.uint8]:
-    return reference.read(address, prod(tensor.shape) * numpy_dtype(tensor.dtype_name).itemsize, believed=True)
-
-
-def read_leaves(reference: Runner, tree: Tree, name: str) -> list[Leaf]:
-    """Copy the leaves of a tree out of the reference's worker, which tells where its tensors lie.
+def _leaves(tree: Tree, name: str) -> list[Leaf]:
+    """Return the leaves of a tree that a worker tells of; what they hold is not read yet.
 
     Raises:
         DtypeError: a tensor has a dtype that the referee cannot hold.
         InputError: they take more memory than inputs may.
-        KernelFailure: they cannot be read.
     """
     found: list[Leaf] = []
     total = 0
@@ -46,15 +42,31 @@ def read_leaves(reference: Runner, tree: Tree, name: str) -> list[Leaf]:
         order = facts["order"]
         tensor = TensorFacts(facts["dtype"], tuple(facts["shape"]), None if order is None else tuple(order))
         try:
-            dtype = numpy_dtype(tensor.dtype_name)
+            total += prod(tensor.shape) * numpy_dtype(tensor.dtype_name).itemsize
         except DtypeError as error:
             raise DtypeError(f"{path}: {error}") from None
-        total += prod(tensor.shape) * dtype.itemsize
         if total > MAX_BYTES:
             raise InputError(f"{name} takes more than {MAX_BYTES:,} bytes")
-        raw = _read(reference, facts["address"], tensor).view(dtype)
-        found.append(Leaf(path, tensor, ordered_view(raw, tensor.shape, tensor.order)))
+        found.append(Leaf(path, tensor, None, facts["address"]))
     return found
+
+
+def read_leaves(runner: Runner, tree: Tree, name: str) -> list[Leaf]:
+    """Copy the leaves of a tree out of a worker, which tells where its tensors lie.
+
+    Raises:
+        DtypeError, InputError: see `_leaves`.
+        KernelFailure: they cannot be read.
+    """
+
+    def read(leaf: Leaf) -> Leaf:
+        if leaf.tensor is None:
+            return leaf
+        dtype = numpy_dtype(leaf.tensor.dtype_name)
+        raw = runner.read(leaf.address, prod(leaf.tensor.shape) * dtype.itemsize, believed=True)
+        return replace(leaf, value=ordered_view(raw.view(dtype), leaf.tensor.shape, leaf.tensor.order))
+
+    return [read(leaf) for leaf in _leaves(tree, name)]
 
 
 class Source:
@@ -69,27 +81,27 @@ class Source:
         self._made = made
         self._spread = spread
 
-    def _generate(self, reference: Runner, rng: np.random.Generator, question: dict[str, Any]) -> Tree:
+    def _generate(self, side: Side, rng: np.random.Generator, question: dict[str, Any]) -> Tree:
         seed = int(rng.integers(1 << 31))
-        return reference.ask("generate", seed=seed, path=self._made, **question)["made"]
+        return side.code.ask("generate", seed=seed, path=self._made, stays=_stay(side), **question)["made"]
 
     def _arguments(self, tree: Tree) -> Structure:
         structure = structure_of(tree)
         return structure if self._spread else {"list": [structure]}
 
-    def learn(self, reference: Runner, rng: np.random.Generator, **question: Any) -> Layout:
+    def learn(self, side: Side, rng: np.random.Generator, **question: Any) -> Layout:
         """Have one set of arguments made and the reference called on it; return what they are.
 
         Raises:
             KernelFailure: the problem's code fails.
             ProblemFault: what the reference returns cannot be compared.
-            InputError, DtypeError: see `read_leaves`.
+            InputError, DtypeError: see `_leaves`.
         """
-        tree = self._generate(reference, rng, question)
-        inputs = read_leaves(reference, tree, self._made)
-        answer = reference.ask("run", path="output")
+        tree = self._generate(side, rng, question)
+        inputs = _leaves(tree, self._made)
+        answer = side.code.ask("run", path="output", stays=_stay(side))
         result: Tree = answer["result"]
-        outputs = read_leaves(reference, result, "output")
+        outputs = _leaves(result, "output")
         for leaf in outputs:
             if leaf.tensor is None:
                 raise ProblemFault(f"the reference returns {leaf.value!r:.100} as {leaf.name}: outputs are tensors")
@@ -103,15 +115,15 @@ class Source:
             changeable=tuple(answer["changed"]),
         )
 
-    def draw(self, reference: Runner, layout: Layout, rng: np.random.Generator, **question: Any) -> Values:
+    def draw(self, side: Side, layout: Layout, rng: np.random.Generator, **question: Any) -> Values:
         """Have one set of arguments made.
 
         Raises:
             KernelFailure: the problem's code fails.
             InputError: they are not laid out as those that were made first.
         """
-        tree = self._generate(reference, rng, question)
-        drawn = read_leaves(reference, tree, self._made)
+        tree = self._generate(side, rng, question)
+        drawn = _leaves(tree, self._made)
         if self._arguments(tree) != layout.arguments:
             raise InputError(f"{self._made} is put together in another way with another seed")
         for leaf, known in zip(drawn, layout.inputs, strict=True):
@@ -121,7 +133,14 @@ class Source:
                     f"{leaf.name} is {_words(leaf.tensor)} with one seed and {_words(facts)} with another: sizes have"
                     " to follow from the case alone"
                 )
-        return {leaf.name: leaf.value for leaf in drawn}
+        if side.keeper is not None and _stay(side):
+            return side.keeper.hold(layout, {leaf.name: leaf.value for leaf in drawn if leaf.tensor is None})
+        return {leaf.name: leaf.value for leaf in read_leaves(side.code, tree, self._made)}
+
+
+def _stay(side: Side) -> bool:
+    """Tell whether what the problem's code makes stays on the GPU."""
+    return side.keeper is not None and side.code is side.keeper.runner
 
 
 def _words(tensor: TensorFacts | None) -> str:

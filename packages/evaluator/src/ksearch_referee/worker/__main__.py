@@ -13,31 +13,26 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ksearch_referee.frames import ChannelClosed, Frame, FrameReader, send_frame
-from ksearch_referee.layout import Slot
+from ksearch_referee.layout import Slot, slot_of
 from ksearch_referee.worker import sandbox
 from ksearch_referee.worker.arrays import arrays_of
 from ksearch_referee.worker.binding import Arguments, Binding, DestinationCall, PreparedCall
 from ksearch_referee.worker.landlock import Files
 from ksearch_referee.worker.memory import ArenaMemory, Memory
+from ksearch_referee.worker.problem_code import ProblemCode
 
 if TYPE_CHECKING:
     from ksearch_referee.worker.cuda_memory import CudaMemory
+    from ksearch_referee.worker.keeper import Keeper
 
 _MAX_TRACEBACK_CHARS = 4_000
-
-
-def _slot(entry: Frame) -> Slot:
-    order = entry["order"]
-    return Slot(
-        entry["name"], entry["dtype"], tuple(entry["shape"]), entry["offset"], None if order is None else tuple(order)
-    )
 
 
 def _load_binding(frame: Frame) -> Binding:
@@ -47,19 +42,34 @@ def _load_binding(frame: Frame) -> Binding:
     return load(frame)
 
 
+def _arguments(frame: Frame, tensors: Sequence[Any], buffers: Sequence[Any]) -> Arguments:
+    bound, entries = iter(tensors), frame.get("inputs", ())
+    return Arguments(
+        inputs=[entry["value"] if "value" in entry else next(bound) for entry in entries],
+        arguments=frame.get("arguments", {"list": []}),
+        outputs=[entry["name"] for entry in frame.get("outputs", ())],
+        results=frame.get("results"),
+        buffers=buffers,
+        axes=frame.get("axes", ()),
+        changeable=frame.get("changeable", ()),
+    )
+
+
 class Worker:
     """One kernel and its arena.
 
     Args:
         arena_fd: descriptor of the arena.
         device: memory of the GPU, if this worker has one.
+        keeper: what keeps tensors there, if this worker is the one that does.
         framework: whose tensors the kernel takes; see `runner.Framework`.
     """
 
-    def __init__(self, arena_fd: int, device: "CudaMemory | None", framework: str) -> None:
+    def __init__(self, arena_fd: int, device: "CudaMemory | None", keeper: "Keeper | None", framework: str) -> None:
         self._arena_fd = arena_fd
         self._arena = ArenaMemory()
         self._device = device
+        self._keeper = keeper
         self._kernel_memory = device if device is not None and framework == "cuda" else self._arena
         self._libc = ctypes.CDLL(None)
         self._binding: Binding | None = None
@@ -68,28 +78,24 @@ class Worker:
         self._clock = "host"
         self._call: PreparedCall | None = None
         self._result: Any = None
+        self._outputs: list[Slot] = []
+
+    @property
+    def keeping(self) -> Mapping[str, Callable[[Frame], Frame]]:
+        """The operations of a keeper."""
+        return {} if self._keeper is None else self._keeper.operations
 
     def map(self, _frame: Frame) -> Frame:
         """Map the arena, which has its size by now."""
         shared = mmap.mmap(self._arena_fd, 0, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
-        for memory in filter(None, (self._arena, self._device)):
+        for memory in filter(None, (self._arena, self._keeper or self._device)):
             memory.map(np.frombuffer(shared, dtype=np.uint8))
         return {}
 
-    def _arguments(self, frame: Frame, memory: Memory, *, outputs: bool) -> Arguments:
-        slots = [_slot(entry) for entry in frame.get("outputs", ())]
-        entries = frame.get("inputs", ())
-        tensors, buffers = memory.bind([_slot(e) for e in entries if "value" not in e], slots if outputs else [])
-        bound = iter(tensors)
-        return Arguments(
-            inputs=[e["value"] if "value" in e else next(bound) for e in entries],
-            arguments=frame.get("arguments", {"list": []}),
-            outputs=[slot.name for slot in slots],
-            results=frame.get("results"),
-            buffers=buffers,
-            axes=frame.get("axes", ()),
-            changeable=frame.get("changeable", ()),
-        )
+    def _bind(self, frame: Frame, memory: Memory, *, outputs: bool) -> Arguments:
+        slots = [slot_of(entry) for entry in frame.get("inputs", ()) if "value" not in entry]
+        self._outputs = [slot_of(entry) for entry in frame.get("outputs", ())]
+        return _arguments(frame, *memory.bind(slots, self._outputs if outputs else []))
 
     def load(self, frame: Frame) -> Frame:
         """Load the kernel. From here on this process is not trusted."""
@@ -107,34 +113,45 @@ class Worker:
         self._clock = frame["clock"]
         if frame["idleNs"] is None:
             self._memory = self._kernel_memory
-            self._call = self._binding.prepare(self._arguments(frame, self._memory, outputs=self._binding.fills))
+            self._call = self._binding.prepare(self._bind(frame, self._memory, outputs=self._binding.fills))
         else:
             self._memory = self._device or self._arena
-            self._arguments(frame, self._memory, outputs=True)
+            self._bind(frame, self._memory, outputs=True)
             self._call = DestinationCall(partial(self._memory.touch, frame["idleNs"]))
         return self.flush_logs(frame)
 
     def ask(self, frame: Frame) -> Frame:
-        """Put the question `what` to the binding."""
+        """Put the question `what` to the binding, about what lies in the arena, or about sets that are kept."""
         if self._binding is None:
             raise RuntimeError("nothing is loaded")
         self._call = self._result = None
-        return self._binding.answers[frame["what"]](self._arguments(frame, self._arena, outputs=True), frame)
+        if self._keeper is not None and "kept" in frame:
+            about = _arguments(frame, *map(self._keeper.copies, frame["kept"]))
+        else:
+            about = self._bind(frame, self._arena, outputs=True)
+        return self._binding.answers[frame["what"]](about, frame)
 
-    def go(self, _frame: Frame, clock: Callable[[], int] = time.perf_counter_ns) -> Frame:
+    def hold(self, frame: Frame) -> Frame:
+        """Keep the tensors that the problem's code made last."""
+        if self._keeper is None or not isinstance(self._binding, ProblemCode):
+            raise RuntimeError("this worker keeps nothing")
+        self._keeper.hold(frame["key"], frame["slots"], self._binding.made)
+        return {}
+
+    def go(self, frame: Frame, clock: Callable[[], int] = time.perf_counter_ns) -> Frame:
         """Call the kernel once between two readings of a clock that was bound before the kernel was loaded.
 
         Under the device's clock the host's tells how long all of it took, waiting for the device included.
         """
-        call = self._call
+        call, parcel = self._call, frame.get("parcel")
         if call is None:
             raise RuntimeError("nothing is prepared")
         if self._clock != "host":
-            return self._measure(call, clock)
+            return self._measure(call, parcel, clock)
         invoke, settle = call.invoke, self._memory.settle
         gc.disable()
         began = clock()
-        self._memory.load(flush=self._flush)
+        self._memory.load(parcel, flush=self._flush)
         started = clock()
         self._result = invoke()
         settle()
@@ -142,10 +159,10 @@ class Worker:
         gc.enable()
         return {"ns": ended - started, "stagedNs": started - began}
 
-    def _measure(self, call: PreparedCall, clock: Callable[[], int]) -> Frame:
+    def _measure(self, call: PreparedCall, parcel: Frame | None, clock: Callable[[], int]) -> Frame:
         gc.disable()
         began = clock()
-        self._memory.load(flush=self._flush)
+        self._memory.load(parcel, flush=self._flush)
         started = clock()
         self._result, reading = self._memory.measure(call.invoke, held=self._clock == "device")
         ended = clock()
@@ -153,12 +170,20 @@ class Worker:
         return {"ns": ended - started, "stagedNs": started - began, "device": reading.frame}
 
     def collect(self, _frame: Frame) -> Frame:
-        """Say where what the kernel returned lies, or copies of what it filled on a GPU."""
+        """Say where what the kernel returned lies; on a GPU put it, or what the kernel filled, into the parcel."""
         call, result = self._call, self._result
         if call is None:
             raise RuntimeError("there is nothing to collect")
         self._result = None
-        return {"outputs": self._memory.hand_over() if call.collect is None else call.collect(result)}
+        returned = None if call.collect is None else call.collect(result)
+        return {"outputs": self._memory.hand_over(returned, self._outputs)}
+
+    def open(self, frame: Frame) -> Frame:
+        """Open a parcel, to see whether that can be done here."""
+        if self._device is None:
+            raise RuntimeError("there is no device")
+        self._device.open(frame["parcel"])
+        return {}
 
     def rest(self, _frame: Frame) -> Frame:
         """Say whether this process has the GPU to itself, soon at the latest."""
@@ -181,7 +206,7 @@ class Worker:
             self._memory.settle()
 
         for profiled in (False, True):
-            self._memory.load(flush=False)
+            self._memory.load(None if profiled else frame.get("parcel"), flush=False)
             self._memory.settle()
             if not profiled:
                 once()
@@ -210,8 +235,8 @@ def _error_of(error: BaseException) -> Frame:
     }
 
 
-def _enter(start: Frame) -> "tuple[list[str], CudaMemory | None]":
-    """Confine this process; return the measures that hold, and memory of the GPU if it has one."""
+def _enter(start: Frame) -> list[str]:
+    """Confine this process; return the measures that hold."""
     compiled = [start["compiled"]] if start["compiled"] else []
     if compiled and start["capability"] is not None:
         from ksearch_referee.worker.compilers import ask_versions
@@ -223,19 +248,25 @@ def _enter(start: Frame) -> "tuple[list[str], CudaMemory | None]":
         user=start["user"], bounds=start["bounds"], children=start["builds"], files=files, filtered=not counted
     )
     arrays_of(start["framework"])  # torch takes a second to import: while the driver and others do something else
-    if start["capability"] is None:
-        return measures, None
-    from ksearch_referee.worker.cuda_memory import CudaMemory
+    return measures
 
-    return measures, CudaMemory()
+
+def _worker(start: Frame) -> Worker:
+    if start["capability"] is None:
+        return Worker(int(sys.argv[2]), None, None, start["framework"])
+    from ksearch_referee.worker.cuda_memory import CudaMemory
+    from ksearch_referee.worker.keeper import Keeper
+
+    device = CudaMemory()
+    return Worker(int(sys.argv[2]), device, Keeper(device.driver) if start["keeps"] else None, start["framework"])
 
 
 def main() -> None:
     """Answer frames until the driver goes away."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     start: Frame = json.loads(sys.argv[3])
-    measures, device = _enter(start)
-    worker = Worker(int(sys.argv[2]), device, start["framework"])
+    measures = _enter(start)
+    worker = _worker(start)
     reader = FrameReader(channel)
     operations: dict[str, Callable[[Frame], Frame]] = {
         "hello": lambda _frame: {"isolation": measures},
@@ -246,10 +277,13 @@ def main() -> None:
         "go": worker.go,
         "collect": worker.collect,
         "damage": worker.damage,
+        "open": worker.open,
         "rest": worker.rest,
         "ask": worker.ask,
         "profile": worker.profile,
+        "hold": worker.hold,
         "flush-logs": worker.flush_logs,
+        **worker.keeping,
     }
     while True:
         try:

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 from ksearch_referee.frames import Frame
 from ksearch_referee.trees import Structure
+from ksearch_referee.worker.memory import Output
 
-Collect = Callable[[Any], list[Frame]]
+Collect = Callable[[Any], list[Output]]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class PreparedCall(Protocol):
     """One call with its arguments bound: nothing is left to convert inside the timed region.
 
     `collect` keeps what the kernel returned alive and declares of each output `{dtype, shape, order, address}`, with an
-    `input` if it is one that a kernel may change, or `{fault, detail}`; the driver then reads the bytes where they lie.
+    `input` if it is one that a kernel may change, or `{fault, detail}`.
     It is None where the kernel writes the outputs in place, and what it returns is of no interest.
     """
 

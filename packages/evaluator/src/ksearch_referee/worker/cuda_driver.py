@@ -3,7 +3,14 @@
 import ctypes
 
 _MAPPED = 2  # CU_MEMHOSTALLOC_DEVICEMAP
+_PEER_ACCESS = 1  # CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS, the only flag there is
 _NOT_READY = 600  # CUDA_ERROR_NOT_READY
+
+
+class _IpcHandle(ctypes.Structure):
+    """`CUipcMemHandle`: by it another process opens memory of this one."""
+
+    _fields_ = [("bytes", ctypes.c_ubyte * 64)]
 
 
 class CudaError(RuntimeError):
@@ -18,6 +25,14 @@ class CudaDriver:
         self._allocate, self._free = library.cuMemAlloc_v2, library.cuMemFree_v2
         self._allocate.argtypes = (ctypes.POINTER(ctypes.c_uint64), ctypes.c_size_t)
         self._free.argtypes = (ctypes.c_uint64,)
+        self._export, self._open, self._close = (
+            library.cuIpcGetMemHandle,
+            library.cuIpcOpenMemHandle_v2,
+            library.cuIpcCloseMemHandle,
+        )
+        self._export.argtypes = (ctypes.POINTER(_IpcHandle), ctypes.c_uint64)
+        self._open.argtypes = (ctypes.POINTER(ctypes.c_uint64), _IpcHandle, ctypes.c_uint)
+        self._close.argtypes = (ctypes.c_uint64,)
         self._pin = library.cuMemHostRegister_v2
         self._pin.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint)
         self._text = library.cuGetErrorString
@@ -63,6 +78,22 @@ class CudaDriver:
     def free(self, pointer: int) -> None:
         """Give memory back; of a context that has failed there is nothing to be given back."""
         self._free(pointer)
+
+    def export(self, pointer: int) -> bytes:
+        """Return the handle by which another process may open an allocation of this one."""
+        handle = _IpcHandle()
+        self.check(self._export(ctypes.byref(handle), pointer))
+        return bytes(handle.bytes)
+
+    def open(self, handle: bytes) -> int:
+        """Return a pointer to memory of another process."""
+        pointer = ctypes.c_uint64()
+        self.check(self._open(ctypes.byref(pointer), _IpcHandle.from_buffer_copy(handle), _PEER_ACCESS))
+        return pointer.value
+
+    def close(self, pointer: int) -> None:
+        """Close memory of another process."""
+        self._close(pointer)
 
     def pin(self, address: int, nbytes: int) -> None:
         """Have the device copy to and from memory of this process directly; a host that refuses is only slower."""

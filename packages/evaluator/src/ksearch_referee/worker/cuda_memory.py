@@ -1,4 +1,6 @@
-"""A call's tensors in memory of the GPU: copies of the arena's, made right before the call.
+"""A call's tensors in memory of the GPU: copies of a parcel's (`keeper.py`), made right before the call.
+
+Where the host lets no process open another's memory of the GPU, the arena is the parcel.
 
 Each tensor has an allocation of its own, straight from the driver's `cuMemAlloc` and not out of torch's pool, and lies
 at another place of it in every call, aligned to 256 bytes: a pointer that was remembered, in a captured graph say,
@@ -17,6 +19,15 @@ from ksearch_referee.layout import ALIGNMENT_BYTES, Slot
 from ksearch_referee.worker import torch_arrays
 from ksearch_referee.worker.cuda_driver import CudaDriver
 from ksearch_referee.worker.device_clock import DeviceClock, Reading
+from ksearch_referee.worker.device_tensors import (
+    Allocation,
+    Opened,
+    bytes_in_a_row,
+    bytes_of,
+    bytes_over,
+    tensor_over,
+)
+from ksearch_referee.worker.memory import Output
 from ksearch_referee.worker.torch_arrays import torch
 
 _PLACES = 64
@@ -31,40 +42,8 @@ _SHARED_RATIO = 1.5
 _MOST_WAIT_NS = 100_000_000
 
 
-class _Allocation:
-    """Memory from `cuMemAlloc`, given back when no tensor over it is left."""
-
-    def __init__(self, driver: CudaDriver, nbytes: int) -> None:
-        self._driver = driver
-        self.pointer = driver.allocate(nbytes)
-
-    def __del__(self) -> None:
-        self._driver.free(self.pointer)
-
-
-class _Span:
-    """Bytes of an allocation, as torch takes foreign memory; it keeps the allocation."""
-
-    def __init__(self, allocation: _Allocation, start: int, nbytes: int) -> None:
-        self.allocation = allocation
-        place = (allocation.pointer + start, False)
-        self.__cuda_array_interface__ = {"shape": (nbytes,), "typestr": "|u1", "data": place, "version": 2}
-
-
-def _bytes_of(allocation: _Allocation, start: int, nbytes: int) -> Any:
-    return torch.as_tensor(_Span(allocation, start, nbytes), device="cuda")
-
-
-def _ordered(elements: Any, slot: Slot) -> Any:
-    """Return elements in a row as a tensor of the slot's shape, lying in the slot's order."""
-    if slot.order is None:
-        return elements.view(slot.shape)
-    lying = elements.view([slot.shape[dimension] for dimension in slot.order])
-    return lying.permute([slot.order.index(dimension) for dimension in range(len(slot.shape))])
-
-
 def _differ(mine: Any, theirs: Any) -> bool:
-    """Tell whether bytes on the device differ from bytes in the arena; a piece at a time, eight bytes as one number."""
+    """Tell whether bytes on the device differ from a parcel's; a piece at a time, eight bytes as one number."""
     whole = mine.numel() // 8 * 8
     pieces = [(start, min(start + _COMPARED_BYTES, whole)) for start in range(0, whole, _COMPARED_BYTES)]
     for start, end in pieces:
@@ -76,21 +55,19 @@ def _differ(mine: Any, theirs: Any) -> bool:
 class _Place:
     """One tensor of a call: its bytes, and the spare ones around them."""
 
-    def __init__(self, slot: Slot, allocation: _Allocation, start: int) -> None:
+    def __init__(self, slot: Slot, allocation: Allocation, start: int) -> None:
         end = start + slot.nbytes
         self.slot = slot
-        self.raw = _bytes_of(allocation, start, slot.nbytes)
+        self.raw = bytes_of(allocation, start, slot.nbytes)
         self.around = [
-            _bytes_of(allocation, start - ALIGNMENT_BYTES, ALIGNMENT_BYTES),
-            _bytes_of(allocation, end, ALIGNMENT_BYTES),
+            bytes_of(allocation, start - ALIGNMENT_BYTES, ALIGNMENT_BYTES),
+            bytes_of(allocation, end, ALIGNMENT_BYTES),
         ]
 
     @property
     def tensor(self) -> Any:
         """The tensor itself."""
-        if 0 in self.slot.shape:
-            return torch.empty(self.slot.shape, dtype=getattr(torch, self.slot.dtype_name), device="cuda")
-        return _ordered(self.raw.view(getattr(torch, self.slot.dtype_name)), self.slot)
+        return tensor_over(self.raw, self.slot)
 
 
 class CudaMemory:
@@ -100,10 +77,10 @@ class CudaMemory:
         torch.zeros(1, device="cuda")
         self._driver = CudaDriver()
         self._arena: Any = torch.empty(0, dtype=torch.uint8)
-        self._allocations: list[tuple[int, _Allocation]] = []
+        self._parcel: Any = self._arena
+        self._allocations: list[tuple[int, Allocation]] = []
         self._inputs: list[_Place] = []
         self._outputs: list[_Place] = []
-        self._handed: list[Any] = []
         facts = torch.cuda.get_device_properties(0)
         self._clock = DeviceClock(self._driver, facts.multi_processor_count, facts.max_threads_per_multi_processor)
         self._flushed = torch.zeros(2 * facts.L2_cache_size // 4, dtype=torch.int32, device="cuda")
@@ -113,14 +90,14 @@ class CudaMemory:
     def map(self, arena: np.ndarray) -> None:
         """See `Memory`. The arena's pages are pinned, where this host allows it: copies are then quick and steady."""
         self._driver.pin(arena.ctypes.data, arena.nbytes)
-        self._arena = torch.from_numpy(arena)
+        self._arena = self._parcel = torch.from_numpy(arena)
 
-    def _allocation(self, number: int, nbytes: int) -> _Allocation:
+    def _allocation(self, number: int, nbytes: int) -> Allocation:
         """Return the allocation of the tensor of this number, a new one if it was too small."""
         if number == len(self._allocations):
-            self._allocations.append((nbytes, _Allocation(self._driver, nbytes)))
+            self._allocations.append((nbytes, Allocation(self._driver, nbytes)))
         elif self._allocations[number][0] < nbytes:
-            self._allocations[number] = (nbytes, _Allocation(self._driver, nbytes))
+            self._allocations[number] = (nbytes, Allocation(self._driver, nbytes))
         return self._allocations[number][1]
 
     def _place(self, number: int, slot: Slot) -> _Place:
@@ -129,25 +106,37 @@ class CudaMemory:
 
     def bind(self, inputs: Sequence[Slot], outputs: Sequence[Slot]) -> tuple[list[Any], list[Any]]:
         """See `Memory`."""
-        self._handed.clear()
+        self._parcel = self._arena  # closes the last one
         places = [self._place(number, slot) for number, slot in enumerate((*inputs, *outputs))]
         self._inputs, self._outputs = places[: len(inputs)], places[len(inputs) :]
         return [place.tensor for place in self._inputs], [place.tensor for place in self._outputs]
 
-    def _in_arena(self, slot: Slot) -> Any:
-        return self._arena[slot.offset : slot.offset + slot.nbytes]
+    @property
+    def driver(self) -> CudaDriver:
+        """Whose context all this is in."""
+        return self._driver
 
-    def load(self, *, flush: bool) -> None:
+    def open(self, parcel: Frame) -> None:
+        """Open a parcel, until the next call is bound.
+
+        Raises:
+            CudaError: this host does not allow that.
+        """
+        self._parcel = bytes_of(Opened(self._driver, bytes.fromhex(parcel["handle"])), 0, parcel["nbytes"])
+
+    def load(self, parcel: Frame | None = None, *, flush: bool) -> None:
         """Copy the inputs, poison the outputs, drive both out of the L2 cache, and wait until that is done."""
+        if parcel is not None:
+            self.open(parcel)
         for place in (*self._inputs, *self._outputs):
             for spare in place.around:
                 spare.fill_(_CANARY)
         for place in self._inputs:
-            place.raw.copy_(self._in_arena(place.slot), non_blocking=True)
+            place.raw.copy_(bytes_over(self._parcel, place.slot), non_blocking=True)
         for place in self._outputs:
             element = place.slot.dtype.itemsize
             if place.slot.nbytes:
-                place.raw.view(-1, element).copy_(self._in_arena(place.slot)[:element].cuda())
+                place.raw.view(-1, element).copy_(bytes_over(self._parcel, place.slot)[:element].cuda())
         if flush:
             self._driver.forget_persisting()
             self._flushed.add_(1)
@@ -192,15 +181,21 @@ class CudaMemory:
             if time.perf_counter_ns() >= give_up_at:
                 return
 
-    def hand_over(self) -> list[Frame]:
-        """See `Memory`. What is declared are copies in this process's own memory."""
-        self._handed = [place.tensor.cpu() for place in self._outputs]
-        return [torch_arrays.facts(tensor) for tensor in self._handed]
+    def hand_over(self, outputs: Sequence[Output] | None, slots: Sequence[Slot]) -> list[Frame]:
+        """See `Memory`. Copies go into the parcel."""
+        if outputs is None:
+            outputs = [Output(torch_arrays.facts(place.tensor), place.tensor) for place in self._outputs]
+        for output, slot in zip(outputs, slots, strict=True):
+            raw = None if output.tensor is None else bytes_in_a_row(output.tensor, output.facts["order"])
+            if raw is not None and len(raw) == slot.nbytes:
+                bytes_over(self._parcel, slot).copy_(raw)
+        self._driver.synchronise()
+        return [output.facts for output in outputs]
 
     def damage(self) -> Frame:
         """See `Memory`."""
         inputs = enumerate(self._inputs)
-        changed = [number for number, place in inputs if _differ(place.raw, self._in_arena(place.slot))]
+        changed = [number for number, place in inputs if _differ(place.raw, bytes_over(self._parcel, place.slot))]
         canaries = [torch.cat(place.around) for place in (*self._inputs, *self._outputs)]
         intact: list[bool] = (torch.stack(canaries) == _CANARY).all(dim=1).tolist() if canaries else []
         return {"changed": changed, "overrun": [intact.index(False)] if False in intact else []}

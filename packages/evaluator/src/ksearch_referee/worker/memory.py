@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,6 +10,14 @@ import numpy as np
 from ksearch_referee.frames import Frame
 from ksearch_referee.layout import Slot
 from ksearch_referee.worker.device_clock import Reading
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a call returned: `facts` to declare of it, and the tensor unless those are a fault."""
+
+    facts: Frame
+    tensor: Any = None
 
 
 class Memory(Protocol):
@@ -22,8 +31,8 @@ class Memory(Protocol):
         """Return tensors for the next call."""
         ...
 
-    def load(self, *, flush: bool) -> None:
-        """Bring what the driver wrote into the tensors, with cold caches if `flush`; right before the call."""
+    def load(self, parcel: Frame | None = None, *, flush: bool) -> None:
+        """Bring the inputs of a parcel, or of the arena, into the tensors, with cold caches if `flush`."""
         ...
 
     def settle(self) -> None:
@@ -42,8 +51,8 @@ class Memory(Protocol):
         """In place of a kernel: read and write all bytes of all tensors, again and again until the time is over."""
         ...
 
-    def hand_over(self) -> list[Frame]:
-        """Declare the outputs that were bound, as `PreparedCall.collect` does."""
+    def hand_over(self, outputs: Sequence[Output] | None, slots: Sequence[Slot]) -> list[Frame]:
+        """Put what was returned, or what was bound if that is None, where `slots` say; return what to declare."""
         ...
 
     def damage(self) -> Frame:
@@ -71,9 +80,9 @@ class ArenaMemory:
         tensors = [slot.over(raw) for slot, raw in zip((*inputs, *outputs), self._bound, strict=True)]
         return tensors[: len(inputs)], tensors[len(inputs) :]
 
-    def load(self, *, flush: bool) -> None:
+    def load(self, parcel: Frame | None = None, *, flush: bool) -> None:
         """Do nothing: the driver has written into the tensors, and driven them out of the caches."""
-        del flush
+        del parcel, flush
 
     def settle(self) -> None:
         """Do nothing: a call that has returned is over."""
@@ -91,9 +100,12 @@ class ArenaMemory:
             if time.perf_counter_ns() >= give_up_at:
                 return
 
-    def hand_over(self) -> list[Frame]:
-        """Refuse: the driver finds the outputs where they are."""
-        raise RuntimeError("there is nothing to collect")
+    def hand_over(self, outputs: Sequence[Output] | None, slots: Sequence[Slot]) -> list[Frame]:
+        """Say where the outputs lie: the driver reads them there."""
+        del slots
+        if outputs is None:
+            raise RuntimeError("there is nothing to collect")
+        return [output.facts for output in outputs]
 
     def damage(self) -> Frame:
         """Say nothing: the driver looks at the arena itself."""

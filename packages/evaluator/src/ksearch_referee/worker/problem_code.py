@@ -6,6 +6,7 @@ them: so it learns what the tensors are. Calls are then made as of any kernel.
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -49,13 +50,22 @@ class ProblemCode(PythonKernel):
         dense = self.arrays.dense(value)
         return self.arrays.copy(dense) if overlaps(self.arrays.span(dense), taken) else dense
 
-    def tree(self, value: Any, path: str) -> Tree:
-        """Say what `value` is and where its tensors lie; they stay there until the next question."""
-        return trees.describe(value, path, self._leaf)
+    def tree(self, value: Any, path: str, *, stays: bool = False) -> Tree:
+        """Say what `value` is and where its tensors lie; they stay there until the next question.
 
-    def _leaf(self, value: Any, path: str) -> Frame:
+        Those on a GPU are copied to where the driver can read them, unless `stays`.
+        """
+        return trees.describe(value, path, partial(self._leaf, stays))
+
+    @property
+    def made(self) -> list[Any]:
+        """The tensors that were told of last, each with dense memory."""
+        return self._told
+
+    def _leaf(self, stays: bool, value: Any, path: str) -> Frame:
         if self.arrays.is_tensor(value):
-            told = self.arrays.host(self.arrays.dense(value))
+            dense = self.arrays.dense(value)
+            told = dense if stays else self.arrays.host(dense)
             self._told.append(told)
             return self.arrays.facts(told)
         plain: Any = cast("Any", value).item() if isinstance(value, np.generic) else value
@@ -75,7 +85,7 @@ class ProblemCode(PythonKernel):
         random.seed(frame["seed"])
         np.random.seed(frame["seed"] % (1 << 32))
         self._made = self._make(frame)
-        return {"made": self.tree(self._made, frame["path"])}
+        return {"made": self.tree(self._made, frame["path"], stays=frame["stays"])}
 
     def _run(self, _call: Arguments, frame: Frame) -> Frame:
         """Compute the reference on what was made last, right where it lies; say to which leaves it wrote."""
@@ -84,4 +94,4 @@ class ProblemCode(PythonKernel):
         result = self.function(*self._positional(self._made))
         pairs = enumerate(zip(made, before, strict=True))
         changed = [index for index, (now, then) in pairs if then is not None and not self.arrays.same(now, then)]
-        return {"result": self.tree(result, frame["path"]), "changed": changed}
+        return {"result": self.tree(result, frame["path"], stays=frame["stays"]), "changed": changed}

@@ -19,6 +19,7 @@ from ksearch_referee.frames import Frame
 from ksearch_referee.worker.arrays import Arrays, Span, arrays_of, overlaps
 from ksearch_referee.worker.binding import Answer, Arguments, DestinationCall, PreparedCall
 from ksearch_referee.worker.calling import bound_call, takes_names
+from ksearch_referee.worker.memory import Output
 
 
 def by_name(result: Any, names: Sequence[str]) -> list[Any]:
@@ -44,7 +45,7 @@ class _PythonCall:
         self.invoke: Callable[[], Any] = kernel.bound(arguments)
         self._kernel = kernel
         self._call = call
-        self._copies: list[Any] = []
+        self._returned: list[Any] = []
         arrays = kernel.arrays
         self._inputs = {index: arrays.span(value) for index, value in enumerate(inputs) if arrays.is_tensor(value)}
 
@@ -64,16 +65,13 @@ class _PythonCall:
             return {"fault": "alias", "detail": "shares memory with a result of the call before"}
         return {}
 
-    def _declare(self, value: Any, standing: Frame) -> Frame:
-        """Say what an output is and where it lies, or a copy of it where the driver cannot reach it."""
+    def _declare(self, value: Any, standing: Frame) -> Output:
         if "fault" in standing:
-            return standing
-        arrays = self._kernel.arrays
-        host = arrays.host(value)
-        self._copies.append(host)
-        return {**arrays.facts(host), **(standing if host is value else {})}
+            return Output(standing)
+        self._returned.append(value)
+        return Output({**self._kernel.arrays.facts(value), **standing}, value)
 
-    def collect(self, result: Any) -> list[Frame]:
+    def collect(self, result: Any) -> list[Output]:
         """Declare what each output is and where it lies."""
         call, kernel = self._call, self._kernel
         if call.results is None:
