@@ -11,8 +11,10 @@ from on_gpu import (
     TRITON,
     cuda,
     extension,
+    gpumode_request,
     python,
     request,
+    submission,
     triton,
 )
 
@@ -20,6 +22,9 @@ from ksearch_referee.doctor import diagnose
 from ksearch_referee.driver import judge
 from ksearch_referee.examination import examine
 from ksearch_referee.gpus import visible_gpu
+from ksearch_referee.keeper import Keeper
+from ksearch_referee.measures import PARCELS
+from ksearch_referee.runner import Runner
 
 pytestmark = pytest.mark.gpu
 
@@ -97,6 +102,23 @@ def test_the_doctor_knows_the_gpu() -> None:
     assert report["gpuDevice"] == gpu.device
     assert {"cuda", "python"} <= set(report["judgesOnGpu"])
     assert report["driver"] and report["cuda"] and report["torchCuda"] and report["nvcc"]
+
+
+@pytest.mark.parametrize("which", ["FlashInfer", "GPU MODE"])
+def test_where_no_memory_of_the_gpu_is_shared_tensors_go_through_the_host(
+    which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request(cuda(), "benchmark") if which == "FlashInfer" else gpumode_request(submission())
+    shared = judge(asked)
+
+    def try_sharing(_keeper: Keeper, _other: Runner) -> None:
+        """Find that nothing can be shared."""
+
+    monkeypatch.setattr(Keeper, "try_sharing", try_sharing)
+    result = judge(asked)
+    assert (shared["status"], result["status"]) == ("passed", "passed"), (shared, result)
+    assert PARCELS in shared["env"]["isolation"], "this host does not share memory of the GPU: nothing was compared"
+    assert PARCELS not in result["env"]["isolation"]
 
 
 def test_a_problem_is_examined_on_the_gpu() -> None:

@@ -5,7 +5,8 @@
 
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ksearch_referee import __version__, measures
@@ -24,6 +25,8 @@ from ksearch_referee.environment import (
 )
 from ksearch_referee.failures import InfraError, KernelFailure, TimeUp
 from ksearch_referee.gpus import Gpu, visible_gpu
+from ksearch_referee.keeper import Keeper
+from ksearch_referee.measures import PARCELS
 from ksearch_referee.runner import Framework, Runner
 from ksearch_referee.toolchain import Toolchain, find_toolchain
 from ksearch_referee.wire import Limits
@@ -34,18 +37,39 @@ _TOO_SLOW = "it takes too long"
 _EXPECTED_MEASURES = ("seccomp", "landlock")
 
 
-def _worker_measures(framework: Framework, gpu: Gpu | None, start_ms: int) -> list[str]:
+@contextmanager
+def _started(framework: Framework, gpu: Gpu | None, start_ms: int, *, keeps: bool = False) -> Generator[Runner]:
+    limits = Limits(buildMs=1, workloadMs=start_ms, totalMs=start_ms, logBytes=65_536, memoryMb=None, processes=1)
+    runner = Runner("worker", framework, limits, Budget(start_ms), gpu=gpu, keeps=keeps)
+    try:
+        yield runner
+    finally:
+        runner.remove()
+
+
+def _worker_measures() -> list[str]:
     """Start a worker and return the isolation measures that it reports.
 
     Raises:
         KernelFailure, TimeUp: it does not start.
     """
-    limits = Limits(buildMs=1, workloadMs=start_ms, totalMs=start_ms, logBytes=65_536, memoryMb=None, processes=1)
-    runner = Runner("worker", framework, limits, Budget(start_ms), gpu=gpu)
-    try:
+    with _started("numpy", None, _WORKER_START_MS) as runner:
         return runner.greet()
-    finally:
-        runner.remove()
+
+
+def _gpu_measures(gpu: Gpu) -> list[str]:
+    """Start two workers on the GPU, and return the measures that hold between them.
+
+    Raises:
+        KernelFailure, TimeUp: they do not start.
+    """
+    start_ms = _GPU_WORKER_START_MS
+    with _started("cuda", gpu, start_ms, keeps=True) as runner, _started("cuda", gpu, start_ms) as other:
+        for worker in (runner, other):
+            worker.greet()
+        keeper = Keeper(runner)
+        keeper.try_sharing(other)
+        return [PARCELS] if keeper.shares else []
 
 
 def _is_met(requirement: Callable[[], object]) -> bool:
@@ -56,18 +80,17 @@ def _is_met(requirement: Callable[[], object]) -> bool:
     return True
 
 
-def _gpu_fault(gpu: Gpu) -> str | None:
-    """Return why kernels cannot be judged on the GPU that is here, None if they can."""
+def _try_gpu(gpu: Gpu) -> tuple[list[str], str | None]:
+    """Return the measures that hold on the GPU that is here, and why kernels cannot be judged on it, if they cannot."""
     if gpu.device is None:
-        return f"kernels cannot be judged on an {gpu.name}: no device of the contract stands for it"
+        return [], f"kernels cannot be judged on an {gpu.name}: no device of the contract stands for it"
     try:
         require_cuda_torch()
-        _worker_measures("cuda", gpu, _GPU_WORKER_START_MS)
+        return _gpu_measures(gpu), None
     except InfraError as error:
-        return f"kernels cannot be judged on the {gpu.name} that is here: {error}"
+        return [], f"kernels cannot be judged on the {gpu.name} that is here: {error}"
     except (KernelFailure, TimeUp) as failure:
-        return f"no worker starts on the {gpu.name} that is here: {str(failure) or _TOO_SLOW}"
-    return None
+        return [], f"no worker starts on the {gpu.name} that is here: {str(failure) or _TOO_SLOW}"
 
 
 def _gpu_languages() -> list[str]:
@@ -96,12 +119,13 @@ def diagnose() -> dict[str, Any]:
     except InfraError as error:
         reasons.append(str(error))
     try:
-        isolation = _worker_measures("numpy", None, _WORKER_START_MS)
+        isolation = _worker_measures()
     except (KernelFailure, TimeUp) as failure:
         reasons.append(f"no worker process starts: {str(failure) or _TOO_SLOW}")
     warnings = [f"this host does not allow {name}" for name in _EXPECTED_MEASURES if name not in isolation]
     gpu = visible_gpu()
-    gpu_fault = _gpu_fault(gpu) if gpu else None
+    on_gpu, gpu_fault = _try_gpu(gpu) if gpu else ([], None)
+    isolation = [*isolation, *on_gpu]
     if gpu_fault:
         warnings.append(gpu_fault)
     usable = gpu if gpu_fault is None else None
@@ -131,7 +155,7 @@ def diagnose() -> dict[str, Any]:
         "flushBytes": flush_bytes(),
         "cacheFolder": str(cache_folder()),
         "isolation": isolation,
-        "measures": measures.table(isolation),
+        "measures": measures.table(isolation, gpu=usable is not None),
         "judges": _judged(toolchain),
         "judgesOnGpu": _gpu_languages() if usable else [],
     }

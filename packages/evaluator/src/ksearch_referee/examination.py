@@ -216,7 +216,7 @@ def examine(request: object) -> dict[str, Any]:
         "status": status,
         "reasons": [one_line(reason)[:_MAX_REASON_CHARS] for reason in reasons],
         "workloads": [_told(finding) for finding in findings],
-        "env": describe(None, session.isolation, session.gpu),
+        "env": describe(None, session.measures, session.gpu),
     }
     contract.check_examination(examination)
     return examination

@@ -20,6 +20,9 @@ class Measure:
     without: str
 
 
+PARCELS = "gpu-parcels"
+"""The one that no worker reports: whether one can open another's memory of the GPU takes two of them."""
+
 MEASURES = (
     Measure("process", "seeing expected values, ending the driver by a crash", "holds everywhere"),
     Measure("empty-env", "reading secrets and paths from the environment", "holds everywhere"),
@@ -33,14 +36,19 @@ MEASURES = (
     Measure("landlock", "reading and writing files but its own", "the user, where it holds; else the container's"),
     Measure("dies-with-driver", "outliving a driver that is killed", "its channel ends, and so does an honest worker"),
     Measure("dies-first", "having the driver killed when memory runs out", "the system chooses whom it kills"),
+    Measure(PARCELS, "a GPU's work on inputs before the clock runs", "copied by the host; undercutNs counts the time"),
 )
 
 
-def table(holding: Sequence[str]) -> list[dict[str, Any]]:
-    """Return a row a measure: whether it holds here, what it stops, and otherwise what stands in and why."""
+def table(holding: Sequence[str], *, gpu: bool) -> list[dict[str, Any]]:
+    """Return a row a measure: whether it holds here, what it stops, and otherwise what stands in and why.
+
+    Those that are about a GPU only where there is one.
+    """
     return [
         {"name": m.name, "holds": m.name in holding, "stops": m.stops, "instead": _instead(m, holding)}
         for m in MEASURES
+        if gpu or m.name != PARCELS
     ]
 
 

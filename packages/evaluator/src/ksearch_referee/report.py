@@ -178,7 +178,7 @@ def result_of(session: Judgement, failure: Failure | None) -> dict[str, Any]:
             "feedback": feedback.write(found),
             "truncated": run_cut or session.build_log_cut,
         },
-        "env": describe(session.toolchain, session.isolation, gpu, session.clocks),
+        "env": describe(session.toolchain, session.measures, gpu, session.clocks),
         "usage": session.usage(),
         "seed": session.seed,
         "kernelDigest": kernel_digest(session.request["kernel"]),

@@ -17,6 +17,7 @@ from ksearch_referee.formats import Case, format_of
 from ksearch_referee.gpus import Gpu, visible_gpu
 from ksearch_referee.layout import Layout
 from ksearch_referee.locks import TimingSlot
+from ksearch_referee.measures import PARCELS
 from ksearch_referee.roofline import Roofline, least
 from ksearch_referee.runner import Framework, Runner
 from ksearch_referee.wire import ExaminationRequest, Request
@@ -104,6 +105,11 @@ class Session:
     def gpu(self) -> Gpu | None:
         """The GPU of this host, where the request wants one; the first to ask looks for it."""
         return None if self.device == "cpu" else visible_gpu()
+
+    @property
+    def measures(self) -> list[str]:
+        """The isolation measures that hold for kernels here."""
+        return [*self.isolation, *([PARCELS] if self.shares_memory else [])]
 
     @property
     def used_gpu(self) -> Gpu | None:
