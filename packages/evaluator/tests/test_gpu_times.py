@@ -5,9 +5,20 @@ from typing import Any
 
 import pytest
 from honest.on_device import timed as timed_request
-from on_gpu import CUDA, REFERENCE, cuda, figures, gpumode_request, python, submission
+from on_gpu import (
+    CUDA,
+    REFERENCE,
+    cuda,
+    figures,
+    gpumode_request,
+    kernelbench_request,
+    model_new,
+    python,
+    submission,
+)
 
 from ksearch_referee.driver import judge
+from ksearch_referee.examination import examine
 
 pytestmark = pytest.mark.gpu_timed
 
@@ -34,6 +45,27 @@ def test_a_gibibyte_in_and_one_out(record_property: Callable[[str, object], None
     record_property("figures", f"{figures(result)}; {result['usage']['wallMs']} ms in all")
     assert (result["status"], result["phase"]) == ("passed", "done"), result
     assert result["workloads"][1]["call"]["medianNs"] > 500_000, "2 GiB at 3.35 TB/s take 0.64 ms"
+
+
+def test_published_figures_of_the_other_formats(record_property: Callable[[str, object], None]) -> None:
+    for asked in (gpumode_request(submission()), kernelbench_request(model_new())):
+        asked["settings"] |= {"mode": "benchmark", "profile": "compat"}
+        asked["settings"]["correctness"] |= {"checkTimed": "none"}
+        asked["settings"]["timing"] |= {"warmup": 3, "iterations": 20, "inputs": "same", "statistic": "mean"}
+        result = judge(asked)
+        record_property("figures", figures(result))
+        assert (result["status"], result["profile"], result["timing"]) == ("passed", "compat", "claimed"), result
+
+
+def test_torchs_compiler_is_a_baseline(record_property: Callable[[str, object], None]) -> None:
+    asked = kernelbench_request(model_new())
+    kept = {key: asked[key] for key in ("requestId", "problem", "settings", "device")}
+    examination = examine({"schema": "ksearch.examine/1", "baseline": "torch_compile", **kept})
+    (workload,) = examination["workloads"]
+    record_property(
+        "figures", f"eager {workload['referenceNs'] / 1e3:.1f} us, compiled {workload['baselineNs'] / 1e3:.1f}"
+    )
+    assert examination["status"] == "admitted", examination
 
 
 def test_an_incumbent_of_the_same_bytes_is_not_slower(timed: Judge) -> None:
