@@ -27,9 +27,10 @@ from ksearch_referee.failures import InfraError, KernelFailure, TimeUp
 from ksearch_referee.gpus import Gpu, visible_gpu
 from ksearch_referee.keeper import Keeper
 from ksearch_referee.measures import PARCELS
-from ksearch_referee.runner import Framework, Runner
+from ksearch_referee.runner import Runner
 from ksearch_referee.toolchain import Toolchain, find_toolchain
 from ksearch_referee.wire import Limits
+from ksearch_referee.worker_environment import Framework
 
 _WORKER_START_MS = 20_000
 _GPU_WORKER_START_MS = 50_000

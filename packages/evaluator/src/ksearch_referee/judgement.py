@@ -12,10 +12,11 @@ from ksearch_referee.digest import Digest
 from ksearch_referee.failures import Guard, KernelFailure
 from ksearch_referee.nvml import GpuState, Nvml, check_clocks, open_nvml
 from ksearch_referee.review import Review
-from ksearch_referee.runner import Framework, Runner
+from ksearch_referee.runner import Runner
 from ksearch_referee.session import Record, Session
 from ksearch_referee.toolchain import Toolchain
 from ksearch_referee.wire import Request
+from ksearch_referee.worker_environment import Framework
 
 Phase = Literal["static", "build", "smoke", "correctness", "timing", "postcheck", "done"]
 

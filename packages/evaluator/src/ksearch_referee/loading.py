@@ -10,8 +10,9 @@ from typing import Any
 from ksearch_referee.cuda_toolchain import TORCH_MODULE
 from ksearch_referee.failures import KernelFailure, ProblemFault
 from ksearch_referee.kernels import entry_of, missing_symbol, write_files
-from ksearch_referee.runner import Framework, Runner
+from ksearch_referee.runner import Runner
 from ksearch_referee.wire import Kernel, SourceFile
+from ksearch_referee.worker_environment import Framework
 
 _LIBRARY_FILE = "kernel.so"
 

@@ -18,10 +18,11 @@ from ksearch_referee.reference import (
     start_keeper,
     try_sharing,
 )
-from ksearch_referee.runner import Framework, Runner
+from ksearch_referee.runner import Runner
 from ksearch_referee.side import Side
 from ksearch_referee.toolchain import find_toolchain
 from ksearch_referee.wire import Kernel
+from ksearch_referee.worker_environment import Framework
 
 
 @dataclass

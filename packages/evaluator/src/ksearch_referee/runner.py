@@ -15,13 +15,11 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +31,10 @@ from ksearch_referee.folders import holds_more, make_folder, remove_folder
 from ksearch_referee.frames import ChannelClosed, Frame, FrameInvalid, FrameReader, send_frame
 from ksearch_referee.gpus import Gpu
 from ksearch_referee.memory import is_shared, read_memory
-from ksearch_referee.toolchain import SEARCH_PATH
 from ksearch_referee.users import lend, spare_user
+from ksearch_referee.watchdog import watchdog
 from ksearch_referee.wire import Limits
+from ksearch_referee.worker_environment import Framework, worker_environment
 
 _MAX_FILE_BYTES = 16 << 20
 _MAX_OPEN_FILES = 256
@@ -55,10 +54,6 @@ _FLUSH_TIMEOUT_S = 1.0
 _MIN_START_S = 20.0
 _COUNTED = "ksearch_referee.worker.counted"
 _GPU_START_S = 120.0  # torch with CUDA, read from a disk that has not read it yet
-Framework = Literal["numpy", "torch", "triton", "cuda"]
-"""Whose tensors a worker's Python code works with: numpy's, torch's on the CPU (`triton`: with Triton's kernels
-interpreted), or torch's on the GPU."""
-
 _ERROR_KEYS = ("type", "message", "traceback")
 _MAX_TOLD_CHARS = 4_000
 # What frames of a compiler end in when a worker that is judged wants to start it, or to write to its cache.
@@ -89,94 +84,6 @@ class Answer:
     wall_ns: int
     cpu_ns: int
     early_cpu_ns: int
-
-
-def _compilers(compiled: Path) -> dict[str, str]:
-    """Return where Triton and torch keep what they have compiled, in one process, and how they find a host compiler."""
-    return {
-        "TRITON_CACHE_DIR": str(compiled),
-        "TORCHINDUCTOR_CACHE_DIR": str(compiled),
-        "TORCHINDUCTOR_COMPILE_THREADS": "1",
-        "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0",  # hundreds of MB, for kernels that are compiled once
-        "PATH": SEARCH_PATH,
-    }
-
-
-def worker_environment(
-    folder: Path, framework: Framework, gpu: Gpu | None = None, compiled: Path | None = None
-) -> dict[str, str]:
-    """Return all that a worker gets for an environment, whosever kernel it holds."""
-    cpus = str(len(os.sched_getaffinity(0)))
-    # torch calls one threaded operation after the other. Its threads stay awake for 0.1 ms before they sleep: else
-    # waking them costs more than they bring (docs/decisions/0011). numpy's BLAS is slower on two threads than on one
-    # for thin products, and 30 times slower on a busy machine: a reference that waits for its own threads would flatter
-    # every kernel (docs/decisions/0006).
-    threads = {"MKL_NUM_THREADS": "1"} if framework == "numpy" else {"MKL_NUM_THREADS": cpus, "GOMP_SPINCOUNT": "3000"}
-    return {
-        **({"TRITON_INTERPRET": "1"} if framework == "triton" else {}),
-        **threads,
-        # What is judged on the CPU must not find a GPU.
-        **(gpu.environment if gpu else {"CUDA_VISIBLE_DEVICES": ""}),
-        **(_compilers(compiled) if compiled else {}),
-        "HOME": str(folder),
-        "USER": "worker",  # a user of its own has no entry in a list of users to be looked up in
-        "TMPDIR": str(folder),
-        "LC_ALL": "C.UTF-8",
-        "OMP_NUM_THREADS": cpus,
-        "OMP_WAIT_POLICY": "passive",  # idle threads sleep: their spinning would disturb others
-        "KMP_BLOCKTIME": "0",
-        "OPENBLAS_NUM_THREADS": "1",
-        # Freed memory stays with the process: else a numpy reference pays page faults for temporaries in some calls.
-        "MALLOC_MMAP_THRESHOLD_": "1000000000",
-        "MALLOC_TRIM_THRESHOLD_": "1000000000",
-    }
-
-
-class _Watchdog:
-    """Kills process groups that do not stand still in time, or whose memory does not let itself be read.
-
-    Waiting for that has to block: a driver that polled would take, for milliseconds, the CPU that a worker's threads
-    need in order to stop. It also looks after what workers take that no limit of the system holds for them alone.
-    """
-
-    def __init__(self) -> None:
-        self._watched: dict[int, tuple[float, list[int]]] = {}
-        self._guarded: set[Runner] = set()
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
-
-    def _watch(self) -> None:
-        while True:
-            time.sleep(_STOP_TIMEOUT_S / 4)
-            for runner in list(self._guarded):
-                runner.end_excess()
-            for group, (give_up_at, ended) in list(self._watched.items()):
-                if time.monotonic() > give_up_at:
-                    ended.append(group)
-                    with contextlib.suppress(ProcessLookupError):
-                        os.killpg(group, signal.SIGKILL)
-
-    def guard(self, runner: "Runner") -> None:
-        """Look after a worker from now on."""
-        self._guarded.add(runner)
-
-    def leave(self, runner: "Runner") -> None:
-        """Look after it no more."""
-        self._guarded.discard(runner)
-
-    @contextlib.contextmanager
-    def over(self, group: int, timeout_s: float) -> Generator[list[int], None, None]:
-        """Watch over one group that has `timeout_s`; it is in the list once its time is up."""
-        ended: list[int] = []
-        self._watched[group] = (time.monotonic() + timeout_s, ended)
-        try:
-            yield ended
-        finally:
-            del self._watched[group]
-
-
-@cache
-def _watchdog() -> _Watchdog:
-    return _Watchdog()
 
 
 def _task_count(pid: int, group: int | None) -> int:
@@ -243,7 +150,7 @@ class Runner:
         self._total = total
         self._exit: str | None = None
         self._process = self._start()
-        _watchdog().guard(self)
+        watchdog().guard(self)
         self._pidfd = os.pidfd_open(self.pid)
         self._reader = FrameReader(self._channel, self._pidfd)
 
@@ -386,7 +293,7 @@ class Runner:
             KernelFailure: not all of it can be read (`runtime_error`), or it is not the worker's own (`rejected`).
         """
         try:
-            with _watchdog().over(self.pid, _READ_TIMEOUT_S):
+            with watchdog().over(self.pid, _READ_TIMEOUT_S):
                 if not believed and is_shared(self.pid, address, nbytes):
                     raise rejected("X10", f"the {self.role} returned memory that is shared or belongs to a file")
                 return read_memory(self.pid, address, nbytes)
@@ -468,7 +375,7 @@ class Runner:
     def close(self) -> None:
         """Kill the worker and all that it started. Idempotent."""
         if self._exit is None:
-            _watchdog().leave(self)
+            watchdog().leave(self)
             self._signal_group(signal.SIGKILL)
             code = self._process.wait()
             self._exit = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
@@ -522,7 +429,7 @@ class Runner:
         Raises:
             KernelFailure: `rejected`; it goes on running.
         """
-        with _watchdog().over(self.pid, _STOP_TIMEOUT_S) as ended:
+        with watchdog().over(self.pid, _STOP_TIMEOUT_S) as ended:
             self._signal_group(signal.SIGSTOP)
             os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         if ended:

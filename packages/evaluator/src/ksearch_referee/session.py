@@ -19,8 +19,9 @@ from ksearch_referee.layout import Layout
 from ksearch_referee.locks import TimingSlot
 from ksearch_referee.measures import PARCELS
 from ksearch_referee.roofline import Roofline, least
-from ksearch_referee.runner import Framework, Runner
+from ksearch_referee.runner import Runner
 from ksearch_referee.wire import ExaminationRequest, Request
+from ksearch_referee.worker_environment import Framework
 
 Purpose = Literal[
     "smoke",

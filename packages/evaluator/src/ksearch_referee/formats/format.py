@@ -11,9 +11,10 @@ from ksearch_referee.calls import Outputs, Values
 from ksearch_referee.compare import Comparison
 from ksearch_referee.failures import Guard, KernelFailure
 from ksearch_referee.layout import Layout
-from ksearch_referee.runner import Framework, Runner
+from ksearch_referee.runner import Runner
 from ksearch_referee.side import Side
 from ksearch_referee.wire import Kernel
+from ksearch_referee.worker_environment import Framework
 
 PYTHON_BEGINNINGS = frozenset({("cpp", "python"), ("python", "python"), ("triton", "python")})
 """How a kernel begins whose arguments are not declared: in Python, which may call what was built beside it."""

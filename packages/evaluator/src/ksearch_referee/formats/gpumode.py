@@ -16,9 +16,10 @@ from ksearch_referee.formats.learned import Source
 from ksearch_referee.kernels import entry_of
 from ksearch_referee.layout import Layout
 from ksearch_referee.loading import framework_of, load_extension, load_module, load_problem
-from ksearch_referee.runner import Framework, Runner
+from ksearch_referee.runner import Runner
 from ksearch_referee.side import Side
 from ksearch_referee.wire import CorrectnessSettings, GpuModeProblem, Kernel
+from ksearch_referee.worker_environment import Framework
 
 _KEPT_FROM_KERNELS = ("reference.py", "eval.py")
 

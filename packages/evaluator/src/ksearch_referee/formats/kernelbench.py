@@ -16,10 +16,11 @@ from ksearch_referee.frames import Frame
 from ksearch_referee.kernels import entry_of
 from ksearch_referee.layout import Layout, lay_out
 from ksearch_referee.loading import compile_errors, load_module, load_problem
-from ksearch_referee.runner import Framework, Runner
+from ksearch_referee.runner import Runner
 from ksearch_referee.side import Side
 from ksearch_referee.trees import Tree, structure_of
 from ksearch_referee.wire import CorrectnessSettings, Kernel, KernelBenchProblem, SourceFile
+from ksearch_referee.worker_environment import Framework
 
 _REFERENCE_FILE = "reference.py"
 _NAMES_TOLD = 8

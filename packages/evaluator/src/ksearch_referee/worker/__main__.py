@@ -62,7 +62,7 @@ class Worker:
         arena_fd: descriptor of the arena.
         device: memory of the GPU, if this worker has one.
         keeper: what keeps tensors there, if this worker is the one that does.
-        framework: whose tensors the kernel takes; see `runner.Framework`.
+        framework: whose tensors the kernel takes; see `worker_environment.Framework`.
     """
 
     def __init__(self, arena_fd: int, device: "CudaMemory | None", keeper: "Keeper | None", framework: str) -> None:

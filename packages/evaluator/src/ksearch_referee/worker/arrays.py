@@ -60,7 +60,7 @@ _MODULES = {"numpy": "numpy_arrays", "torch": "torch_arrays", "triton": "torch_a
 
 
 def arrays_of(framework: str) -> Arrays:
-    """Return a `runner.Framework`'s tensors; only where they are torch's is torch imported."""
+    """Return a `worker_environment.Framework`'s tensors; only where they are torch's is torch imported."""
     return cast("Arrays", importlib.import_module(f"ksearch_referee.worker.{_MODULES[framework]}"))
 
 
