@@ -1,5 +1,6 @@
 """The cache of built objects: what makes an entry another one, and which entry is believed."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -37,6 +38,18 @@ def test_the_same_kernel_is_built_once(tmp_path: Path) -> None:
     first, ran = built(tmp_path)
     assert ran
     assert built(tmp_path) == (first, False)
+
+
+def test_objects_that_nobody_used_lately_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "_MAX_CACHE_BYTES", 0)
+    first, second, third = (ANSWER.replace("42", number) for number in "123")
+    built(tmp_path, first)
+    for file in (tmp_path / "objects").iterdir():
+        os.utime(file, (0, 0))
+    second_path, _ = built(tmp_path, second)
+    third_path, _ = built(tmp_path, third)
+    assert {path.stem for path in second_path.parent.iterdir()} == {second_path.stem, third_path.stem}
+    assert built(tmp_path, first)[1]
 
 
 def test_a_second_judgement_builds_nothing_and_still_tells_what_the_compiler_said() -> None:
@@ -77,7 +90,7 @@ def test_another_source_file_name_cpu_or_referee_is_another_entry(monkeypatch: p
     assert len(keys) == 5
 
 
-def test_another_gpu_cuda_torch_or_host_compiler_is_another_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_gpu_cuda_torch_orhost_compiler_is_another_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     facts: dict[str, Any] = {"nvcc": "nvcc 13.0.48", "torch": "2.11.0", "g++": "g++ 13.3"}
 
     def torch_version(_: str) -> str:
@@ -86,7 +99,7 @@ def test_another_gpu_cuda_torch_or_host_compiler_is_another_entry(monkeypatch: p
     monkeypatch.setattr(cuda_toolchain, "find_nvcc", lambda: ("/usr/local/cuda/bin/nvcc", facts["nvcc"]))
     monkeypatch.setattr(cuda_toolchain, "package_version", torch_version)
     monkeypatch.setattr(cuda_toolchain, "torch_folder", lambda: Path("/torch"))
-    monkeypatch.setattr(cuda_toolchain, "_host_compiler", lambda: facts["g++"])
+    monkeypatch.setattr(cuda_toolchain, "host_compiler", lambda: facts["g++"])
 
     def key(capability: str = "90", *, torch: bool = True) -> str:
         gpu = Gpu("NVIDIA H100", 1, capability, 50 << 20, "580.159.04", "13.0", {})

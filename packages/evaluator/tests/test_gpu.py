@@ -1,11 +1,13 @@
 """Judgements on a GPU: honest kernels of every language, format and style pass, wrong and hostile ones do not."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from affine import cpp
 from on_gpu import (
+    AUTOTUNED,
     CUDA,
     PYTHON,
     TRITON,
@@ -22,6 +24,7 @@ from ksearch_referee.doctor import diagnose
 from ksearch_referee.driver import judge
 from ksearch_referee.examination import examine
 from ksearch_referee.gpus import visible_gpu
+from ksearch_referee.judgement import Judgement
 from ksearch_referee.keeper import Keeper
 from ksearch_referee.measures import PARCELS
 from ksearch_referee.runner import Runner
@@ -82,6 +85,44 @@ def test_ptxas_tells_registers_in_the_build_log_also_from_the_cache() -> None:
         log = judge(request(cuda(), "compile"))["logs"]["build"]
         assert "registers" in log
         assert "spill" in log
+
+
+@pytest.fixture
+def roles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """The workers that were started since, in a cache that knows nothing yet."""
+    monkeypatch.setenv("KSEARCH_REFEREE_CACHE", str(tmp_path))
+    start, started = Judgement.start_worker, list[str]()
+
+    def start_worker(session: Judgement, role: str, *given: Any, **named: Any) -> Runner:
+        started.append(role)
+        return start(session, role, *given, **named)
+
+    monkeypatch.setattr(Judgement, "start_worker", start_worker)
+    return started
+
+
+@pytest.mark.parametrize("source", [TRITON, AUTOTUNED], ids=["plain", "autotuned"])
+def test_what_triton_compiled_is_compiled_once(roles: list[str], source: str) -> None:
+    asked = request(triton(source), "benchmark", (40, 3))
+    first = judge(asked)
+    assert (first["status"], roles.count("builder of the kernel")) == ("passed", 1), first
+    roles.clear()
+    second = judge({**asked, "incumbent": asked["kernel"]})
+    assert (second["status"], second["resources"]) == ("passed", first["resources"]), second
+    assert not any("builder" in role for role in roles), roles
+    assert first["usage"]["buildMs"] > second["usage"]["buildMs"] == 0
+    judge(request(triton(source), sizes=(41,)))
+    assert "builder of the kernel" in roles, "of another workload nothing is known"
+
+
+@pytest.mark.parametrize(
+    "source", [TRITON.replace("tl.load", "tl.lode"), TRITON.replace("* scale + 1", "* scale")], ids=["error", "wrong"]
+)
+def test_what_a_kernel_that_fails_compiled_is_not_kept(roles: list[str], source: str) -> None:
+    first, second = (judge(request(triton(source), sizes=(3,))) for _ in range(2))
+    assert first["status"] == second["status"] in ("compile_error", "incorrect_numerical")
+    assert first["message"] == second["message"] or first["status"] == "incorrect_numerical"
+    assert roles.count("builder of the kernel") == 2
 
 
 def test_a_gpu_that_is_not_here_is_named() -> None:

@@ -3,7 +3,7 @@
 They are started at once and waited for later, so that the reference can start meanwhile. A cached object is named by
 all that it was made from: sources, flags (a GPU's architecture is one), versions of compilers and torch, CPU, referee.
 It is written by an atomic rename; beside it lie its own digest and what the compiler said. An object that is not what
-was written, or lies where others may write, is built anew.
+was written, or lies where others may write, is built anew; those used longest ago go when there are too many.
 """
 
 import contextlib
@@ -12,15 +12,14 @@ import json
 import os
 import shutil
 import signal
-import stat
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from ksearch_referee import __version__
 from ksearch_referee.budget import Budget
+from ksearch_referee.cached_files import is_ours_alone, mark_used, put, trim
 from ksearch_referee.diagnostics import first_error
 from ksearch_referee.failures import KernelFailure, TimeUp
 from ksearch_referee.folders import make_folder, remove_folder
@@ -30,6 +29,8 @@ from ksearch_referee.users import lend, spare_user
 from ksearch_referee.wire import Kernel, Limits
 
 _MAX_OBJECT_BYTES = 256 << 20
+_MAX_CACHE_BYTES = 4 << 30
+_SPARED_S = 3_600.0  # longer than a judgement takes, whose workers load the object whenever they start
 _LOG_FILE = "compiler.log"
 _SCRATCH = ".scratch"  # no file of a kernel can have this name
 _CONFINED = (sys.executable, "-I", "-B", "-m", "ksearch_referee.worker.confined")
@@ -44,12 +45,6 @@ def _cache_key(kernel: Kernel, toolchain: Toolchain) -> str:
 def _digest(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _is_ours_alone(path: Path) -> bool:
-    """Tell whether nobody else can have written here."""
-    facts = path.lstat()
-    return facts.st_uid == os.geteuid() and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 class Build:
@@ -75,10 +70,13 @@ class Build:
     def _look_up(self) -> bytes | None:
         """Return what the compiler said of the cached object, if there is one, and it is still what was built."""
         try:
-            if not all(map(_is_ours_alone, (self._cached.parent, self._cached, self._record))):
+            if not all(map(is_ours_alone, (self._cached.parent, self._cached, self._record))):
                 return None
             known = json.loads(self._record.read_text("utf-8"))
-            return known["log"].encode() if known["sha256"] == _digest(self._cached) else None
+            if known["sha256"] != _digest(self._cached):
+                return None
+            mark_used(self._cached, self._record)
+            return known["log"].encode()
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -134,12 +132,9 @@ class Build:
         if code != 0:
             message, snippet = first_error(self.log, self._kernel["files"])
             raise KernelFailure("compile_error", message, snippet)
-        record = self._folder / "record.json"
-        record.write_text(json.dumps({"sha256": _digest(self._built), "log": self.log}), "utf-8")
-        if self._cached.parent.exists() and not _is_ours_alone(self._cached.parent):
+        if self._cached.parent.exists() and not is_ours_alone(self._cached.parent):
             return self._built
-        self._keep(self._built, self._cached)
-        self._keep(record, self._record)
+        self._keep()
         return self._cached
 
     def _take_log(self, text: bytes) -> None:
@@ -147,11 +142,12 @@ class Build:
         self.log = text[: self._limits["logBytes"]].decode("utf-8", "replace")
         self.log = self.log.replace(f"{self._scratch}/", "")  # nvcc's own files, whose names are no help
 
-    def _keep(self, made: Path, cached: Path) -> None:
-        cached.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.NamedTemporaryFile(dir=cached.parent, delete=False) as copy, made.open("rb") as source:
-            shutil.copyfileobj(source, copy)
-        Path(copy.name).replace(cached)
+    def _keep(self) -> None:
+        record = {"sha256": _digest(self._built), "log": self.log}
+        with self._built.open("rb") as built:
+            put(self._cached, lambda file: shutil.copyfileobj(built, file))
+        put(self._record, lambda file: file.write(json.dumps(record).encode()))
+        trim(self._cached.parent, _MAX_CACHE_BYTES, _SPARED_S)
 
     def close(self) -> None:
         """End the compiler, if it still runs, and delete its folder; an object that could not be cached lies in it."""

@@ -3,18 +3,21 @@
 Compiling starts processes, and a worker that is judged may start none. A builder is a worker that may: it loads the
 kernel first and calls it on every workload, with several values, and the compilers fill a folder. The workers that are
 judged find in it what they need, and cannot write there. Nothing that a builder returns is looked at; it is only
-believed that its compiler refuses something.
+believed that its compiler refuses something. What a kernel had compiled that went through its judgement, the next one
+finds in the cache (`compiled_cache.py`), and starts no builder.
 """
 
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from ksearch_referee.calls import call
+from ksearch_referee.compiled_cache import archive_of, keep, take_out
 from ksearch_referee.failures import KernelFailure
 from ksearch_referee.folders import make_folder, remove_folder
-from ksearch_referee.judgement import Judgement
+from ksearch_referee.judgement import Compiled, Judgement
 from ksearch_referee.reference import draw_inputs
 from ksearch_referee.runner import Runner
 from ksearch_referee.session import Record
@@ -28,21 +31,40 @@ _DRAWS = 3  # of values, on every workload: arguments that follow from them may 
 
 
 def make_folders(session: Judgement, kernels: Mapping[str, Kernel]) -> None:
-    """Make a folder for every kernel that compiles itself; its workers get it when they start."""
+    """Make a folder for every kernel that compiles itself; its workers get it when they start.
+
+    It is full already where the cache knows the kernel.
+    """
     if session.gpu is None:
         return
     for role, kernel in kernels.items():
         if any(_COMPILES.search(file["content"]) for file in kernel["files"] if file["path"].endswith(".py")):
-            session.compiled[role] = make_folder("compiled-")
-            session.cleanup.callback(remove_folder, session.compiled[role])
+            folder = make_folder("compiled-")
+            session.cleanup.callback(remove_folder, folder)
+            archive = archive_of(kernel, session.request["problem"], session.gpu)
+            session.compiled[role] = Compiled(folder, archive, known=take_out(archive, folder))
 
 
 def start_builders(session: Judgement) -> dict[str, Runner]:
-    """Start a builder for every kernel that has a folder, by role."""
+    """Start a builder for every kernel whose folder is empty, by role."""
     return {
-        role: session.start_worker(f"builder of the {role}", "cuda", compiled=folder, builds=True)
-        for role, folder in session.compiled.items()
+        role: session.start_worker(f"builder of the {role}", "cuda", compiled=compiled.folder, builds=True)
+        for role, compiled in session.compiled.items()
+        if not compiled.known
     }
+
+
+def settle_cache(session: Judgement, *, passed: bool) -> None:
+    """Keep what kernels compiled that went through; forget it of others, for which it may have been too little.
+
+    All workers stand still. What cannot be kept is compiled again.
+    """
+    for role, compiled in session.compiled.items():
+        with suppress(OSError):
+            if not passed or (role == "incumbent" and session.incumbent is None):
+                compiled.archive.unlink(missing_ok=True)
+            elif not compiled.known:
+                keep(compiled.folder, compiled.archive)
 
 
 def _try(session: Judgement, builder: Runner, side: Side, record: Record, draw: int) -> None:

@@ -65,7 +65,7 @@ def _version(nvcc: str) -> str:
 
 
 @cache
-def _host_compiler() -> str:
+def host_compiler() -> str:
     """Return what nvcc's host compiler calls itself."""
     command = [shutil.which("g++", path=SEARCH_PATH) or "g++", "--version"]
     try:
@@ -105,6 +105,6 @@ def find_cuda_toolchain(gpu: Gpu, *, torch: bool) -> Toolchain:
         compiling = [[nvcc, *flags, "-I.", "-c", "-o", o, source] for source, o in zip(sources, objects, strict=True)]
         return [compiling, [[nvcc, "-shared", "-o", str(built), *objects, *linked]]]
 
-    parts = [version, _host_compiler(), *([f"torch {package_version('torch')}"] if torch else [])]
+    parts = [version, host_compiler(), *([f"torch {package_version('torch')}"] if torch else [])]
     called = "; ".join(parts)
     return Toolchain(nvcc, called, flags, stages, folders=(str(root),))

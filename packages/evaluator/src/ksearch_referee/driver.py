@@ -7,6 +7,7 @@ from typing import Any
 from ksearch_referee import contract, report
 from ksearch_referee.alone import check_alone
 from ksearch_referee.checking import check
+from ksearch_referee.compilation import settle_cache
 from ksearch_referee.dtypes import DtypeError
 from ksearch_referee.failures import InfraError, InputError, KernelFailure, TimeUp
 from ksearch_referee.judgement import Judgement
@@ -109,6 +110,7 @@ def judge(request: object) -> dict[str, Any]:
     session = Judgement(contract.parse_request(request))
     with session.cleanup:
         failure = _ending(session)
+        settle_cache(session, passed=failure is None)
         result = report.result_of(session, failure)
     contract.check_result(result)
     return result

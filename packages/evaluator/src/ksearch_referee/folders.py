@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
@@ -107,6 +108,19 @@ def write_whole(file: Path, text: str) -> bool:
         return True
     finally:
         Path(made).unlink(missing_ok=True)
+
+
+def regular_content(path: Path, most_bytes: int) -> bytes | None:
+    """Return the content of a file that foreign code wrote: no link, no device, not too long; else None."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
+            return None
+        return file.read(most_bytes)
 
 
 def holds_more(folder: Path, most_files: int, most_bytes: int) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,15 @@ from ksearch_referee.wire import Request
 from ksearch_referee.worker_environment import Framework
 
 Phase = Literal["static", "build", "smoke", "correctness", "timing", "postcheck", "done"]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The folder of what a kernel's builder compiles, and its archive in the cache; `known` if it came from there."""
+
+    folder: Path
+    archive: Path
+    known: bool
 
 
 class Judgement(Session):
@@ -39,7 +49,7 @@ class Judgement(Session):
         self.kernels: list[Runner] = []
         self.clocks: tuple[GpuState, GpuState] | None = None
         self.libraries: dict[str, Path] = {}
-        self.compiled: dict[str, Path] = {}
+        self.compiled: dict[str, Compiled] = {}
 
     @cached_property
     def flush_caches(self) -> CacheFlush | None:
@@ -70,6 +80,10 @@ class Judgement(Session):
     def pool(self) -> ThreadPoolExecutor:
         """Threads that check workloads at once. They live as long as the judgement: a worker dies with its thread."""
         return self.cleanup.enter_context(ThreadPoolExecutor(self.settings["parallelWorkloads"]))
+
+    def folder_of(self, role: str) -> Path | None:
+        """Return the folder of what a kernel has compiled, None if it compiles nothing while it runs."""
+        return self.compiled[role].folder if role in self.compiled else None
 
     def start_worker(
         self,

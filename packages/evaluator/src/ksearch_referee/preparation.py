@@ -100,7 +100,7 @@ def _start(session: Judgement, frameworks: dict[str, Framework]) -> dict[str, Ru
     if any(kernel["language"] == "triton" for kernel in _kernels(session).values()):
         require_triton()
     roles: list[str] = session.shuffle.permutation(list(frameworks)).tolist()
-    return {role: session.start_worker(role, frameworks[role], compiled=session.compiled.get(role)) for role in roles}
+    return {role: session.start_worker(role, frameworks[role], compiled=session.folder_of(role)) for role in roles}
 
 
 def _start_set(session: Judgement) -> Workers:

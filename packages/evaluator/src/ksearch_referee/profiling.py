@@ -24,7 +24,7 @@ def _profile(session: Judgement, workers: Workers, record: Record, tool: str, un
     Raises:
         KernelFailure, InfraError, TimeUp: that came to nothing.
     """
-    framework, compiled = workers.kernel.framework, session.compiled.get("kernel")
+    framework, compiled = workers.kernel.framework, session.folder_of("kernel")
     runner = session.start_worker("profiled kernel", framework, compiled=compiled, under=under)
     runner.greet()
     runner.fit(session.arena_bytes)

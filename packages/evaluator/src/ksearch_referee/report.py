@@ -120,8 +120,9 @@ def _compiled(session: Judgement, gpu: Gpu | None) -> list[resources.Resources]:
     if gpu is None:
         return []
     told = resources.of_log(session.build_log)
-    if "kernel" in session.compiled:
-        told += resources.of_cache(session.compiled["kernel"])
+    compiled = session.folder_of("kernel")
+    if compiled is not None:
+        told += resources.of_cache(compiled)
     return resources.with_occupancy(told[: resources.MOST_KERNELS], gpu.capability)
 
 

@@ -7,13 +7,13 @@ Both come from code that is not trusted: the figures are advice for the kernel's
 import json
 import os
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from ksearch_referee.cubin import CubinInvalid, functions
+from ksearch_referee.folders import regular_content
 from ksearch_referee.occupancy import occupancy
 
 MOST_KERNELS = 16
@@ -94,26 +94,13 @@ def of_log(log: str) -> list[Resources]:
     return [kernel for kernel in kernels.values() if kernel.registers is not None][:MOST_KERNELS]
 
 
-def _regular(path: Path) -> bytes | None:
-    """Return the content of a file that foreign code wrote: no link, no device, not too long; else None."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_FILE_BYTES:
-            return None
-        return file.read(_MAX_FILE_BYTES)
-
-
 def _number(told: dict[str, Any], key: str) -> int | None:
     value = told.get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _NUMBER_CEILING else None
 
 
 def _metadata(path: Path) -> dict[str, Any]:
-    content = _regular(path)
+    content = regular_content(path, _MAX_FILE_BYTES)
     try:
         told = json.loads(content) if content is not None else None
     except (ValueError, RecursionError):
@@ -143,7 +130,7 @@ def of_cache(folder: Path) -> list[Resources]:
     for number, path in enumerate(_cubins(folder)):
         if number == _MOST_FILES:
             break
-        content = _regular(path)
+        content = regular_content(path, _MAX_FILE_BYTES)
         try:
             told = functions(content) if content is not None else []
         except CubinInvalid:
