@@ -10,6 +10,7 @@ no other measure needs root. Where it stays root it is one without capabilities,
 import ctypes
 import os
 import resource
+import select
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -104,9 +105,16 @@ def enter(
 
 
 def die_with_parent() -> None:
-    """Have the kernel end this process (the driver) by SIGTERM when its parent dies, and end in order when it does."""
+    """Have the kernel end this process (the driver) by SIGTERM when its parent dies, and end in order when it does.
+
+    A parent that had died before reads no answer any more: a pipe without a reader tells.
+    """
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    reader = select.poll()
+    reader.register(sys.stdout.fileno(), 0)
+    if any(event & select.POLLERR for _, event in reader.poll(0)):
+        sys.exit(128 + signal.SIGTERM)
 
 
 def hide_from_same_user() -> None:
