@@ -6,15 +6,20 @@ const longestAnswer = 16 * 1024 * 1024;
 
 const Refused = z.object({ error: z.object({ code: z.string(), message: z.string(), path: z.string().default("$") }) });
 
-const rubbish = (what: string): AppError =>
-  new AppError("retry", "referee.rubbish", `the deployed referee answered ${what}`);
+/** Who answers, in words, and what its operator does if it is of another version than the search. */
+export type Answerer = { name: string; renew: string };
 
-/** What a deployed referee returned, as the answer to its request. AppError: it is none. */
+/** A referee that stands in the cloud. */
+export const deployed: Answerer = { name: "the deployed referee", renew: "deploy it with scripts/deploy.sh" };
+
+/** What a referee far away returned, as the answer to its request. AppError: it is none. */
 export function readAnswer<A extends { requestId: string }>(
   returned: unknown,
   schema: z.ZodType<A>,
   requestId: string,
+  by: Answerer,
 ): A {
+  const rubbish = (what: string): AppError => new AppError("retry", "referee.rubbish", `${by.name} answered ${what}`);
   if (typeof returned !== "string") throw rubbish(`no text but ${returned === null ? "null" : typeof returned}`);
   if (returned.length > longestAnswer) throw rubbish(`${returned.length} characters`);
   const json = parseJson(returned);
@@ -26,7 +31,7 @@ export function readAnswer<A extends { requestId: string }>(
     throw new AppError(
       "operator",
       "referee.request",
-      `the deployed referee refused the request: ${message} (at ${path}); one of another version does that: deploy it with scripts/deploy.sh`,
+      `${by.name} refused the request: ${message} (at ${path}); one of another version does that: ${by.renew}`,
     );
   }
   const answer = schema.safeParse(json);

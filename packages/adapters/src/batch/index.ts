@@ -1,7 +1,7 @@
 import { AppError, Device, type EvaluationRequest, parseJson, Verdict } from "@ksearch/domain";
 import type { Blobs, Referee } from "@ksearch/ports";
 import { z } from "zod";
-import { checkDevice, readAnswer } from "../answers.ts";
+import { checkDevice, deployed, readAnswer } from "../answers.ts";
 import { priceOf } from "./prices.ts";
 
 /** The queue and job definition of each device that the stage has (stacks/gpu.ts). */
@@ -96,7 +96,7 @@ export function batchReferee({ jobs, blobs, sign, newId }: BatchSettings): Refer
           ended: new AppError("retry", "referee.lost", `the job at AWS Batch left no answer (${batch})`),
         };
       try {
-        const verdict = readAnswer(new TextDecoder().decode(bytes), Verdict, requestId);
+        const verdict = readAnswer(new TextDecoder().decode(bytes), Verdict, requestId, deployed);
         checkDevice(verdict, device);
         return { verdict };
       } catch (error) {

@@ -134,7 +134,7 @@ describe("what is no verdict ends the ticket with the reason", () => {
     [
       "a refusal",
       (f, n) => answer(f, n, { error: { code: "request.invalid", message: "odd", path: "$.kernel" } }),
-      { who: "operator", message: expect.stringContaining("odd") },
+      { who: "operator", message: expect.stringMatching(/odd .*packages\/evaluator of this version on its host/) },
     ],
     [
       "a referee that ended",

@@ -12,7 +12,7 @@ import {
 } from "@ksearch/domain";
 import type { Blobs, Referee } from "@ksearch/ports";
 import { z } from "zod";
-import { checkDevice, readAnswer } from "../answers.ts";
+import { type Answerer, checkDevice, readAnswer } from "../answers.ts";
 
 export type FolderSettings = {
   /** The folder that the referee's host sees too: requests go below `requests/`, answers come below `answers/`. */
@@ -54,6 +54,10 @@ const mostTries = 100;
  * tickets are their names, so that either side may die and go on. Without a host a ticket stays open for as long as it takes.
  */
 export function folderReferee({ blobs, place, examineWaitMs = 120_000, pollMs = 250 }: FolderSettings): Referee {
+  const host: Answerer = {
+    name: `the referee that watches ${place}`,
+    renew: "install packages/evaluator of this version on its host and start its 'batch' again",
+  };
   const answerOf = async (name: string): Promise<string | null> => {
     const bytes = await blobs.get(answerKey(name));
     return bytes === null ? null : new TextDecoder().decode(bytes);
@@ -84,7 +88,7 @@ export function folderReferee({ blobs, place, examineWaitMs = 120_000, pollMs = 
       const answer = await answerOf(name);
       if (answer !== null) {
         try {
-          const verdict = readAnswer(answer, Verdict, requestId);
+          const verdict = readAnswer(answer, Verdict, requestId, host);
           checkDevice(verdict, device);
           return { verdict };
         } catch (error) {
@@ -106,7 +110,7 @@ export function folderReferee({ blobs, place, examineWaitMs = 120_000, pollMs = 
         const answer = await waitFor(name, Date.now() + request.settings.limits.totalMs + examineWaitMs);
         if (answer === null) throw unanswered(place);
         try {
-          const examination = readAnswer(answer, Examination, request.requestId);
+          const examination = readAnswer(answer, Examination, request.requestId, host);
           if (!isOld || examination.status !== "infra_error") return examination;
         } catch (error) {
           if (!isOld) throw error;

@@ -8,7 +8,7 @@ import {
 } from "@ksearch/domain";
 import type { Referee } from "@ksearch/ports";
 import { TimeoutError } from "modal";
-import { checkDevice, readAnswer } from "../answers.ts";
+import { checkDevice, deployed, readAnswer } from "../answers.ts";
 import { type ModalToken, modalConnection, pollMs } from "./connection.ts";
 import { container, type DeviceFunctions, gpuFunctions, priceOf } from "./devices.ts";
 import { endingOf, troubleOf } from "./failures.ts";
@@ -106,7 +106,7 @@ export function modalReferee({ app, token, devices = gpuFunctions, queueMs = 1_2
       const outcome = await returned(ticket);
       if (outcome === "running" || "ended" in outcome) return outcome;
       try {
-        const verdict = readAnswer(outcome.value, Verdict, ticket.requestId);
+        const verdict = readAnswer(outcome.value, Verdict, ticket.requestId, deployed);
         checkDevice(verdict, ticket.device);
         return { verdict };
       } catch (error) {
@@ -124,7 +124,7 @@ export function modalReferee({ app, token, devices = gpuFunctions, queueMs = 1_2
         });
         if (outcome === "running") continue;
         if ("ended" in outcome) throw outcome.ended;
-        return readAnswer(outcome.value, Examination, ticket.requestId);
+        return readAnswer(outcome.value, Examination, ticket.requestId, deployed);
       }
     },
 
