@@ -57,7 +57,7 @@ export const WorkloadVerdict = z.strictObject({
   referenceDevice: Timing.nullable(),
   incumbentCall: Timing.nullable(),
   incumbentDevice: Timing.nullable(),
-  /** Roofline floor; null where there is no formula. */
+  /** No shorter time is believed: 0.9 of the roofline; null where there is no formula. */
   floorNs: nanoseconds.nullable(),
   /** By how much a forged claim could have made `call` too short unnoticed, ns; null without times, or without a bound. */
   undercutNs: count.nullable(),
