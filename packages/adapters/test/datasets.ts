@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { AppError } from "@ksearch/domain";
+import { AppError, type Kernel } from "@ksearch/domain";
 import { afterAll } from "vitest";
 
 /** What a test writes to disk: contents by path. Anything but text and bytes is written as JSON. */
@@ -84,6 +84,19 @@ export const gather = {
   outputs: { out: { shape: ["wanted", "width"], dtype: "float32" } },
   reference: "def run(table, index, scale):\n    return table[index] * scale\n",
 };
+
+/** A kernel for it: its own reference, unless changed. */
+export const gatherKernel = (changes: Partial<Kernel> = {}): Kernel => ({
+  definition: gather.name,
+  language: "python",
+  entryPoint: "main.py::run",
+  binding: "python",
+  destinationPassing: false,
+  targetHardware: ["H100"],
+  dependencies: [],
+  files: [{ path: "main.py", content: gather.reference }],
+  ...changes,
+});
 
 export const blob = "blob/workloads/gather/gather_rows/one.safetensors";
 

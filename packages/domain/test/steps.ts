@@ -58,12 +58,21 @@ export const judge = (
   attempt: number,
   outcome: number | Exclude<AttemptStatus, "passed">,
   kernelId: KernelId | null = `ker_${attempt}`,
+  message?: string,
 ): void => {
   const score = typeof outcome === "number" ? { value: outcome, low: outcome, high: outcome } : null;
   const status = typeof outcome === "number" ? "passed" : outcome;
   log.append(
     { type: "attempt.drafted", attempt, kernelId, sameAs: null },
-    { type: "attempt.judged", attempt, status, score, vsBaseline: null, callNs: null, message: `it was ${status}` },
+    {
+      type: "attempt.judged",
+      attempt,
+      status,
+      score,
+      vsBaseline: null,
+      callNs: null,
+      message: message ?? `it was ${status}`,
+    },
   );
 };
 export const attempt = (log: Log, cycle: string, outcome: Parameters<typeof judge>[2]): string => {

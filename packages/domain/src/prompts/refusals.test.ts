@@ -1,10 +1,9 @@
 import { expect, test } from "vitest";
-import { Log, looseDocument, looseNode, sampleKernel, sampleOptions, sampleProblem } from "../../test/samples.ts";
+import { looseNode, sampleKernel, sampleProblem } from "../../test/samples.ts";
+import { judge, started } from "../../test/steps.ts";
 import { guardAdvice } from "../referee/guards.ts";
 import type { AttemptStatus } from "../search/events.ts";
 import { attemptOf, type RunState } from "../search/state.ts";
-import { readDocument } from "../tree/document.ts";
-import { seedsOf } from "../tree/seeds.ts";
 import { draftPrompt } from "./drafts.ts";
 import { proposePrompt, refinePrompt } from "./tree.ts";
 import { treeView } from "./view.ts";
@@ -13,32 +12,16 @@ const advice = guardAdvice.X16 ?? "";
 const refusal = `refused by guard X16: ${advice}. Evidence: the process woke itself 3 times`;
 
 /** Three attempts, on a, a and b, that all ended like this; the fourth mends the second. */
-function run(status: AttemptStatus, message: string, changes: object = {}): RunState {
-  const log = new Log(sampleOptions(changes));
-  const tree = readDocument(looseDocument([looseNode("a", "root"), looseNode("b", "root")]))?.tree;
-  if (!tree) throw new Error("no tree");
-  log.append({
-    type: "tree.initialised",
-    call: "init1",
-    kernelSummary: "",
-    openQuestions: [],
-    rootId: "root",
-    rootNotes: "",
-    nodes: seedsOf(tree),
-    repairs: [],
-  });
+function run(status: Exclude<AttemptStatus, "passed">, message: string, changes: object = {}): RunState {
+  const log = started([looseNode("a", "root"), looseNode("b", "root")], changes);
   const start = (attempt: number, nodeId: string, previousAttempt: number | null) => {
     const kind = previousAttempt === null ? ("draft_spec" as const) : ("debug" as const);
     const facts = { cycle: `c${nodeId}`, nodeAttempt: 1, baseKernelId: null, forecast: null, model: null };
     log.append({ type: "attempt.started", attempt, nodeId, kind, previousAttempt, ...facts });
   };
   for (const [index, nodeId] of ["a", "a", "b"].entries()) {
-    const attempt = index + 1;
-    start(attempt, nodeId, null);
-    log.append(
-      { type: "attempt.drafted", attempt, kernelId: `ker_${attempt}`, sameAs: null },
-      { type: "attempt.judged", attempt, status, score: null, vsBaseline: null, callNs: null, message },
-    );
+    start(index + 1, nodeId, null);
+    judge(log, index + 1, status, undefined, message);
   }
   start(4, "a", 2);
   return log.state;

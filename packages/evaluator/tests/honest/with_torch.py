@@ -6,6 +6,7 @@ import affine
 import layers
 
 from honest.kernel import Honest, Request, short
+from honest.on_device import TWO_LAUNCHES
 
 REFERENCE = "import torch\n\ndef run(x, scale):\n    return x * scale + 1\n"
 TORCH = "import torch\n"
@@ -19,27 +20,7 @@ def affine(x, scale):
     return y
 """
 BFLOAT16 = f"{TORCH}def affine(x, scale):\n    return x.bfloat16().float() * scale + 1\n"
-TWO_LAUNCHES = """
-import torch, triton
-import triton.language as tl
-
-@triton.jit
-def scaled(x, y, scale, n, block: tl.constexpr):
-    at = tl.program_id(0) * block + tl.arange(0, block)
-    tl.store(y + at, tl.load(x + at, mask=at < n) * scale, mask=at < n)
-
-@triton.jit
-def shifted(y, n, block: tl.constexpr):
-    at = tl.program_id(0) * block + tl.arange(0, block)
-    tl.store(y + at, tl.load(y + at, mask=at < n) + 1.0, mask=at < n)
-
-def affine(x, scale):
-    y = torch.empty_like(x)
-    grid = (triton.cdiv(x.numel(), 256),)
-    scaled[grid](x, y, scale, x.numel(), block=256)
-    shifted[grid](y, x.numel(), block=256)
-    return y
-"""
+TWO_KERNELS = TWO_LAUNCHES.replace("def run", "def affine")
 SUBMODULES = layers.KERNEL.replace(
     "        self.norm",
     "        self.register_buffer('floor', torch.full((out,), -0.5), persistent=False)\n        self.norm",
@@ -81,7 +62,7 @@ KERNELS = [
     Honest("H32", "torch operators into slices", lambda: _affine(OPERATORS), needs="torch"),
     Honest("H33", "torch, a result in column order", lambda: _affine(OTHER_ORDER), needs="torch"),
     Honest("H34", "torch, bfloat16 within the tolerance", lambda: _affine(BFLOAT16), needs="torch"),
-    Honest("H35", "Triton, two launches", lambda: _affine(TWO_LAUNCHES, "triton"), needs="triton"),
+    Honest("H35", "Triton, two launches", lambda: _affine(TWO_KERNELS, "triton"), needs="triton"),
     Honest("H36", "KernelBench, as the reference", lambda: _module(layers.KERNEL), needs="torch"),
     Honest("H37", "KernelBench, buffers and submodules", lambda: _module(SUBMODULES), needs="torch"),
     Honest("H38", "KernelBench, C++ beside Python", _module_with_cpp, needs="torch"),

@@ -1,9 +1,9 @@
 import { spawnSync } from "node:child_process";
 import { cpSync } from "node:fs";
 import { join } from "node:path";
-import { type Kernel, Verdict, type WorkloadVerdict } from "@ksearch/domain";
+import { Verdict, type WorkloadVerdict } from "@ksearch/domain";
 import { describe, expect, test, vi } from "vitest";
-import { dataset, folderOf, gather } from "../../../test/datasets.ts";
+import { dataset, folderOf, gather, gatherKernel } from "../../../test/datasets.ts";
 import { python, repository, template } from "../../../test/referee.ts";
 import { saveSolution } from "./solutions.ts";
 import { saveTraces } from "./traces.ts";
@@ -33,17 +33,6 @@ const loaded = (root: string) => {
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
 };
 
-const kernel = (changes: Partial<Kernel>): Kernel => ({
-  definition: gather.name,
-  language: "python",
-  entryPoint: "main.py::run",
-  binding: "python",
-  destinationPassing: false,
-  targetHardware: ["H100"],
-  dependencies: [],
-  files: [{ path: "main.py", content: "def run(table, index):\n    return table[index]\n" }],
-  ...changes,
-});
 const extension = ["kernel.h", "kernel.cu", "main.cpp"].map((path) => ({ path, content: `// ${path}\n` }));
 
 const said = (id: string, status: WorkloadVerdict["status"], maxAbs: number | "nan" | "inf" = 0.5): WorkloadVerdict => {
@@ -87,12 +76,12 @@ describe.skipIf(!isThere)("flashinfer-bench 0.1.2 (skipped without it, or withou
   test("reads a dataset into which all that we can say was written", () => {
     const root = dataset();
     const about = (name: string) => ({ name, author: "ksearch", description: "" });
-    saveSolution(root, kernel({}), about("returns"));
-    saveSolution(root, kernel({ destinationPassing: true, language: "triton" }), about("fills"));
+    saveSolution(root, gatherKernel({}), about("returns"));
+    saveSolution(root, gatherKernel({ destinationPassing: true, language: "triton" }), about("fills"));
     const entryPoint = "main.cpp::run";
     saveSolution(
       root,
-      kernel({ language: "cuda", binding: "torch", entryPoint, files: extension }),
+      gatherKernel({ language: "cuda", binding: "torch", entryPoint, files: extension }),
       about("extension"),
     );
     for (const [solution, verdict] of verdicts)

@@ -2,17 +2,15 @@ import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from
 import { dirname, join } from "node:path";
 import type { Kernel } from "@ksearch/domain";
 import { describe, expect, test } from "vitest";
-import { dataset, type Files, folderOf, gather, refusal } from "../../../test/datasets.ts";
+import { dataset, type Files, folderOf, gather, gatherKernel, refusal } from "../../../test/datasets.ts";
 import { findSolution, saveSolution } from "./solutions.ts";
-
-const main = "def run(table, index, scale):\n    return table[index] * scale\n";
 
 const solution = (name: string, spec: object = {}, more: object = {}) => ({
   name,
   definition: gather.name,
   author: "somebody",
   spec: { language: "python", target_hardware: ["H100"], entry_point: "main.py::run", dependencies: [], ...spec },
-  sources: [{ path: "main.py", content: main }],
+  sources: [{ path: "main.py", content: gather.reference }],
   ...more,
 });
 
@@ -22,16 +20,7 @@ describe("a solution of a dataset", () => {
   test("is found by the name that it gives itself, at any depth, as a kernel", () => {
     expect(
       find({ "solutions/a/b/c/d/other-name.json": solution("fast"), "solutions/x.json": solution("slow") }),
-    ).toEqual({
-      definition: gather.name,
-      language: "python",
-      entryPoint: "main.py::run",
-      binding: "python",
-      destinationPassing: false,
-      targetHardware: ["H100"],
-      dependencies: [],
-      files: [{ path: "main.py", content: main }],
-    });
+    ).toEqual(gatherKernel());
   });
 
   test("one that cannot be read is its own name's concern alone", () => {
@@ -85,19 +74,13 @@ describe("a solution of a dataset", () => {
 });
 
 describe("a kernel written back", () => {
-  const kernel: Kernel = {
-    definition: gather.name,
+  const kernel = gatherKernel({
     language: "triton",
-    entryPoint: "main.py::run",
-    binding: "python",
-    destinationPassing: false,
-    targetHardware: ["H100"],
-    dependencies: [],
     files: [
-      { path: "main.py", content: main },
+      { path: "main.py", content: gather.reference },
       { path: "empty.py", content: "" },
     ],
-  };
+  });
   const about = { name: "best_1", author: "vendor/model-9", description: "found" };
 
   test("lies where the layout has it, says nothing that FlashInfer-Bench refuses, and is found again", () => {
