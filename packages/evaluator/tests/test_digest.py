@@ -96,7 +96,7 @@ def test_torch_tells_its_operators_on_a_cpu() -> None:
 @NEEDS_TORCH
 @pytest.mark.parametrize("end", ["os._exit(3)", "raise ValueError('no')", "time.sleep(600)"])
 def test_trouble_with_a_digest_changes_no_verdict(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ksearch_referee.profiling._LIMIT_S", 4.0)
+    monkeypatch.setattr("ksearch_referee.profiling._LIMIT_S", 2.0)
     head = "    def forward(self, x, keep):\n"
     trap = f"        if 'ksearch_referee.worker.profiling' in sys.modules:\n            {end}\n"
     source = layers.KERNEL.replace(head, head + trap)

@@ -139,6 +139,18 @@ class ModelNew(torch.nn.Module):
     )
 
 
+RELU = """
+import torch
+class Model(torch.nn.Module):
+    def forward(self, x):
+        return torch.relu(x)
+def get_inputs():
+    return [torch.randn(1000)]
+def get_init_inputs():
+    return []
+"""
+
+
 @needs_torch
 def test_native_code_and_isolation() -> None:
     python = """
@@ -156,18 +168,8 @@ extern "C" void relu(const float* x, float* y, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] = x[i] > 0 ? x[i] : 0;
 }
 """
-    source = """
-import torch
-class Model(torch.nn.Module):
-    def forward(self, x):
-        return torch.relu(x)
-def get_inputs():
-    return [torch.randn(1000)]
-def get_init_inputs():
-    return []
-"""
     files = [{"path": "model_new.py", "content": python}, {"path": "kernel.cpp", "content": cpp}]
-    asked = request(model_new(language="cpp", files=files), "benchmark", problem(source))
+    asked = request(model_new(language="cpp", files=files), "benchmark", problem(RELU))
     asked["settings"]["isolateWorkloads"] = True
     assert judge(asked)["status"] == "passed"
 
@@ -243,7 +245,7 @@ def test_a_problem_that_cannot_be_judged_is_refused(replaced: str, by: str, word
 
 @needs_torch
 def test_the_model_by_torchs_compiler_is_timed_beside_the_reference() -> None:
-    asked = examination_of(PROBLEM)
+    asked = examination_of(RELU)
     asked["settings"]["limits"] |= {"buildMs": 120_000, "totalMs": 240_000, "memoryMb": 16_384}
     found = examine({**asked, "baseline": "torch_compile"})
     assert (found["status"], found["reasons"]) == ("admitted", [])
