@@ -202,7 +202,8 @@ def test_a_worker_that_is_killed_from_outside(temporary: Path) -> None:
         driver.wait()
 
 
-def test_two_drivers_share_the_timing_slot(temporary: Path) -> None:
+def test_two_drivers_share_the_timing_slot(temporary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KSEARCH_REFEREE_CACHE", str(tmp_path / "cache"))
     with TimingSlot(cache_folder() / "locks", "cpu").shared():
         driver = start_driver(request(python(), "benchmark", (2,)), temporary)
         turnstile = TimingSlot(cache_folder() / "locks", "cpu", 0)

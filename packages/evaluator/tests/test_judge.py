@@ -51,6 +51,7 @@ def test_an_incumbent_that_fails_does_not_fail_the_candidate() -> None:
     assert result["aggregate"]["vsIncumbent"] is None
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     "source",
     [

@@ -62,8 +62,9 @@ def test_a_waiting_timing_goes_before_newcomers(tmp_path: Path) -> None:
     assert order == ["timing", "newcomer"]
 
 
-def test_a_judge_checks_with_others_and_times_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_judge_checks_with_others_and_times_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Each drawing of inputs looks at the slot from outside, as a second judge would."""
+    monkeypatch.setenv("KSEARCH_REFEREE_CACHE", str(tmp_path))
     seen: list[str] = []
 
     def may_hold(kind: str) -> bool:

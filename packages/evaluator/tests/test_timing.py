@@ -61,6 +61,7 @@ def run(x, scale):
     return asked
 
 
+@pytest.mark.timed
 def test_as_many_calls_as_the_target_takes() -> None:
     call = judge(busy(cpp()))["workloads"][0]["call"]
     assert 6 < call["n"] <= 60
@@ -128,6 +129,7 @@ def test_without_times_there_is_nothing_to_mark() -> None:
     assert [workload["undercutNs"] for workload in result["workloads"]] == [None, None]
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("kernel", [cpp(), python()], ids=["cpp", "python"])
 def test_a_copy_of_the_same_bytes_is_never_found_better(kernel: dict[str, Any]) -> None:
     """By chance one interval in forty lies above 1; no confirmation would find that again, and again."""

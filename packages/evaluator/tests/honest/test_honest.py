@@ -20,7 +20,7 @@ KERNELS = [*on_cpu.KERNELS, *with_torch.KERNELS, *on_device.KERNELS]
 
 
 def _parameter(kernel: Honest) -> object:
-    marks = [] if kernel.where == "cpu" else [getattr(pytest.mark, kernel.where)]
+    marks = [pytest.mark.timed if kernel.where == "cpu" else getattr(pytest.mark, kernel.where)]
     return pytest.param(kernel, id=f"{kernel.id} {kernel.where}: {kernel.style}", marks=marks)
 
 
