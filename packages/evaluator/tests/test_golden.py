@@ -30,12 +30,11 @@ def said(result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_every_status_of_every_format_is_there() -> None:
+def test_every_status_and_profile_of_every_format_is_there() -> None:
     statuses = {"passed", "compile_error", "incorrect_shape", "incorrect_dtype", "incorrect_numerical"}
     statuses |= {"runtime_error", "timeout", "rejected", "infra_error"}
-    for format_name in ("flashinfer", "gpumode"):
-        assert {f"{format_name}-{status}" for status in statuses} <= set(NAMES)
-    assert {name for name in NAMES if name.startswith("kernelbench-")}
+    for format_name in ("flashinfer", "gpumode", "kernelbench"):
+        assert {f"{format_name}-{status}" for status in (*statuses, "passed-compat")} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -43,7 +42,10 @@ def test_the_contract_accepts_request_and_result(name: str) -> None:
     known = golden(name)
     assert contract.parse_request(known["request"]) == known["request"]
     contract.check_result(known["result"])
-    assert known["result"]["status"] == name.partition("-")[2]
+    format_name, status, *profile = name.split("-")
+    assert known["request"]["problem"]["format"] == format_name
+    assert known["result"]["status"] == status
+    assert known["result"]["profile"] == (profile or ["hardened"])[0]
 
 
 @pytest.mark.parametrize("name", NAMES)

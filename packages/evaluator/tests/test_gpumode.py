@@ -124,13 +124,10 @@ def test_a_submission_may_import_the_problems_modules_but_not_its_reference() ->
         ("return None", "runtime_error"),
         ("import sys; sys.exit(0)", "runtime_error"),
         ("raise ValueError('no')", "runtime_error"),
-        ("while True: pass", "timeout"),
     ],
 )
 def test_wrong_results(body: str, status: str) -> None:
-    asked = request(kernel(RETURN, body))
-    asked["settings"]["limits"]["workloadMs"] = 3_000
-    result = judge(asked)
+    result = judge(request(kernel(RETURN, body)))
     assert (result["status"], result["phase"]) == (status, "smoke"), result["message"]
 
 

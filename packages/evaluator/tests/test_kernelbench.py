@@ -70,9 +70,7 @@ def test_weights_match_by_seed_then_by_name(replaced: str, by: str, status: str,
 @pytest.mark.parametrize(
     ("body", "status", "guard"),
     [
-        (f"return ({RETURN[7:]}).half()", "incorrect_dtype", ""),
         ("return x.view(-1)[: 96 * 24].view(96, 24)", "rejected", "X10"),
-        ("keep.zero_(); return self.scale * keep[:, None]", "rejected", "X09"),
         ("return x.new_zeros(1, 1).expand(96, 24)", "rejected", "X20"),
         ("import sys; sys.exit(0)", "runtime_error", ""),
         ("self.__dict__.setdefault('kept', " + RETURN[7:] + "); return self.kept.clone()", "incorrect_numerical", ""),

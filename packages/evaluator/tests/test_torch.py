@@ -101,15 +101,6 @@ def affine(x, scale):
     assert judge(asked(python(source), "float32"))["status"] == "passed"
 
 
-def test_dense_results_may_lie_in_any_order() -> None:
-    assert (
-        judge(asked(python("def affine(x, scale):\n    return (x.T.contiguous() * scale + 1).T\n"), "float32"))[
-            "status"
-        ]
-        == "passed"
-    )
-
-
 def test_memory_is_limited_beside_what_torch_takes() -> None:
     made = asked(python("def affine(x, scale):\n    x.new_empty(1 << 28)\n    return x * scale + 1\n"), "float32")
     made["settings"]["limits"]["memoryMb"] = 256

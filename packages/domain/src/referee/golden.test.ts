@@ -6,13 +6,21 @@ import { vetKernel } from "../search/vet.ts";
 import { tracesOf } from "../trace.ts";
 import { originalScore } from "../tracking/score.ts";
 import { EvaluationRequest } from "./request.ts";
-import { Verdict } from "./verdict.ts";
+import { Verdict, VerdictStatus } from "./verdict.ts";
 
 /** What packages/evaluator/tests/golden/generate.py wrote: the same files hold the referee to what it says. */
 const folder = new URL("../../../evaluator/tests/golden/", import.meta.url);
 const names = readdirSync(folder).filter((name) => name.endsWith(".json"));
 const golden = (name: string): { request: unknown; result: unknown } =>
   JSON.parse(readFileSync(new URL(name, folder), "utf8"));
+
+test("every status of every format is there, and both profiles", () => {
+  const endings = [...VerdictStatus.options, "passed-compat"];
+  const expected = ["flashinfer", "gpumode", "kernelbench"].flatMap((format) =>
+    endings.map((ending) => `${format}-${ending}.json`),
+  );
+  expect(names.toSorted()).toEqual(expected.toSorted());
+});
 
 describe.each(names)("%s", (name) => {
   const { request: asked, result } = golden(name);

@@ -1,10 +1,11 @@
 """Writes the golden files beside it: requests of every format, and the results that the referee gives.
 
-In `tests`: `python -m golden.generate`, after a change of the contract. Python's tests hold the referee to status,
-phase and guards of each, TypeScript's parse both and make traces and scores of them. What a host says of itself is
-replaced.
+Their names are format and status, and `compat` where that is the profile. In `tests`: `python -m golden.generate`, with
+torch, after a change of the contract. Python's tests hold the referee to status, phase and guards of each, TypeScript's
+parse both and make traces and scores of them. What a host says of itself is replaced.
 """
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -47,10 +48,23 @@ MASKED = {
 LAYERS = {
     "passed": layers.KERNEL,
     "compile_error": layers.KERNEL.replace("ModelNew", "Model"),
+    "incorrect_shape": layers.KERNEL.replace("keep[:, None]", "keep[:, None, None]"),
+    "incorrect_dtype": layers.KERNEL.replace("keep[:, None]", "keep[:, None].double()"),
     "incorrect_numerical": layers.KERNEL.replace("min=-0.5", "min=0.5"),
     "runtime_error": layers.KERNEL.replace("self.linear(x)", "self.linear(x.T)"),
+    "timeout": layers.KERNEL.replace("        return", "        while True:\n            pass\n        return"),
+    "rejected": layers.KERNEL.replace("        return", "        keep.zero_()\n        return"),
 }
 _FAULTY = ("return", "raise ValueError('no reference')\n    return")
+
+
+def _compat(request: dict[str, Any]) -> dict[str, Any]:
+    """Return a request for figures as they are published."""
+    made = copy.deepcopy(request)
+    made["settings"] |= {"profile": "compat", "mode": "benchmark"}
+    made["settings"]["correctness"] |= {"checkTimed": "none"}
+    made["settings"]["timing"] |= {"inputs": "same", "statistic": "mean"}
+    return made
 
 
 def requests() -> dict[str, dict[str, Any]]:
@@ -68,6 +82,11 @@ def requests() -> dict[str, dict[str, Any]]:
     made["gpumode-infra_error"] = masked.request(
         masked.submission(), asked=masked.problem(masked.REFERENCE.replace("return x, mask", "raise ValueError('no')"))
     )
+    made["kernelbench-infra_error"] = layers.request(
+        layers.model_new(), asked=layers.problem(layers.PROBLEM.replace("return self.norm", "return self.nope"))
+    )
+    for format_name in ("flashinfer", "gpumode", "kernelbench"):
+        made[f"{format_name}-passed-compat"] = _compat(made[f"{format_name}-passed"])
     for name, request in made.items():
         request["requestId"] = f"golden/{name}"
         request["settings"]["correctness"]["trials"] = 1
@@ -80,7 +99,7 @@ def main() -> None:
     """Judge every request and write it with its result."""
     for name, request in requests().items():
         result = judge(request)
-        if result["status"] != name.partition("-")[2]:
+        if result["status"] != name.split("-")[1]:
             raise SystemExit(f"{name}: {result['status']}: {result['logs']['feedback']}")
         result["env"] = {**result["env"], **_ENV}
         result["usage"] = dict.fromkeys(result["usage"], 1)
