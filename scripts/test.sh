@@ -11,4 +11,4 @@ npx --no-install pyright -p packages/adapters/src/wandb
 cd packages/evaluator
 uv run --frozen ruff check . ../adapters/src/wandb
 uv run --frozen ruff format --check . ../adapters/src/wandb
-uv run --frozen pytest
+uv run --frozen pytest -n auto # as many at once as there are processors; what is timed runs alone

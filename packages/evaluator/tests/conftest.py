@@ -9,6 +9,8 @@ from ksearch_referee.failures import InfraError
 from ksearch_referee.gpus import visible_gpu
 from ksearch_referee.locks import TimingSlot
 
+_SIDE_BY_SIDE = "PYTEST_XDIST_WORKER" in os.environ
+
 
 def _lacks_for_a_gpu() -> str | None:
     """Return why kernels cannot be judged on a GPU here, None if they can."""
@@ -23,12 +25,13 @@ def _lacks_for_a_gpu() -> str | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where there is none: every machine of CI. What has to be alone comes last."""
+    """Skip what needs a GPU where there is none: every machine of CI. Side by side, what has to be alone comes last."""
     marked = [item for item in items if item.get_closest_marker("gpu") or item.get_closest_marker("gpu_timed")]
     reason = _lacks_for_a_gpu() if marked else None
     for item in marked if reason else []:
         item.add_marker(pytest.mark.skip(reason=reason or ""))
-    items.sort(key=_is_timed)
+    if _SIDE_BY_SIDE:
+        items.sort(key=_is_timed)
 
 
 def _is_timed(item: pytest.Item) -> bool:
@@ -39,7 +42,7 @@ def _is_timed(item: pytest.Item) -> bool:
 def common_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all processes of this run share: pytest-xdist has several, each with a folder of its own in it."""
     own = tmp_path_factory.getbasetemp()
-    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    return own.parent if _SIDE_BY_SIDE else own
 
 
 @pytest.fixture(scope="session", autouse=True)
