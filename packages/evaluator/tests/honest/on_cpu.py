@@ -257,7 +257,7 @@ KERNELS = [
     Honest("H07", "a scratch buffer kept across calls", python(SCRATCH)),
     Honest("H08", "generators", python(GENERATORS)),
     Honest("H09", "recursion", python(RECURSION)),
-    # It works for 0.1 to 0.2 ms outside of its call as well, and that is added.
+    # To stop and continue its sleeping threads takes 0.1 to 0.2 ms a call, and that is added (docs/referee/threats.md).
     Honest("H10", "a pool of threads in Python", python(POOL), told=(("X11", "warn"),)),
     Honest(
         "H11", "accumulation in float64", python(lines("return (x.astype(np.float64) * scale + 1).astype(np.float32)"))
