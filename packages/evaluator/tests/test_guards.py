@@ -161,6 +161,34 @@ def test_times_below_the_floor_are_refused() -> None:
     assert (caught.value.status, caught.value.guard.id) == ("rejected", "X37")
 
 
+def on_gpu(claimed_ns: int, **more_ns: int) -> list[Call]:
+    """Calls that stage for 300 us, hand over for 100 us in the gap, and whose outputs are taken 250 us later."""
+    usual = {"staged_ns": 300_000, "gap_ns": WAY_NS + 100_000, "unseen_ns": 250_000}
+    times_ns = {key: ns + more_ns.get(key, 0) for key, ns in usual.items()}
+    return [replace(call, **times_ns) for call in calls(claimed_ns)]
+
+
+def test_on_a_gpu_outputs_are_handed_over_in_the_gap_and_taken_at_once() -> None:
+    reference = on_gpu(100_000, gap_ns=50_000)
+    assert unclaimed_ns(on_gpu(30_000), on_gpu(50_000), reference) == 0
+    assert unclaimed_ns(on_gpu(30_000, gap_ns=50_000), on_gpu(50_000), reference) == 0, (
+        "it returns, as the reference does"
+    )
+    assert unclaimed_ns(on_gpu(30_000, gap_ns=1_050_000), on_gpu(50_000), reference) > 900_000
+
+
+def test_work_on_a_gpu_that_delays_the_taking_of_outputs_is_added() -> None:
+    late = on_gpu(30_000, unseen_ns=800_000)
+    assert unclaimed_ns(late, on_gpu(50_000), on_gpu(100_000)) == pytest.approx(800_000, rel=0.05)
+    with pytest.raises(KernelFailure, match="was busy for"):
+        check_claims(on_gpu(30_000, unseen_ns=3_000_000), on_gpu(50_000), on_gpu(100_000))
+
+
+def test_what_a_gpu_could_do_unseen_counts_as_what_could_be_hidden() -> None:
+    hidden = undercut_ns(on_gpu(30_000), on_gpu(50_000), on_gpu(100_000))
+    assert hidden == pytest.approx(10_000 + 900 + 75_000 + 260_000, abs=200), "noise, staging, until outputs are taken"
+
+
 def test_what_a_forged_claim_could_hide_grows_with_what_the_host_hides() -> None:
     reference = calls(3_000_000, collect_ns=200_000)
     quiet = undercut_ns(calls(100_000), calls(100_000), reference)

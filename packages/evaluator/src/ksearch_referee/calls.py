@@ -44,10 +44,10 @@ class Call:
     `claimed_ns` is the worker's own reading around the bare call, `staged_ns` that around the copying to a GPU before
     it. `gap_ns` is how much longer the worker ran by the driver's clock, `cpu_ns` how much CPU time all its threads
     used meanwhile. `collect_ns` is how long it then ran to say where the outputs lie; 0 for a kernel that writes its
-    outputs in place. `prepare_cpu_ns` is what binding the arguments took, `early_cpu_ns` what was used between that and
-    the call, while the worker stood still. `unseen_ns` is how long the inputs were within the kernel's reach, or its
-    outputs not yet taken, while its process stood still: a GPU could work meanwhile. `device` is there if the device's
-    clock was asked for.
+    outputs in place, and on a GPU, where handing them over is in the gap. `prepare_cpu_ns` is what binding arguments
+    took, `early_cpu_ns` what was used between that and the call, while the worker stood still. `unseen_ns` is how long
+    outputs were not yet taken, or inputs within the kernel's reach, while its process stood still: a GPU could work
+    meanwhile. `device` is there if the device's clock was asked for.
     """
 
     outputs: Outputs
@@ -248,9 +248,12 @@ def _prepare(
     return answer.cpu_ns
 
 
-def _go(runner: Runner, prepare_cpu_ns: int, clock: Clock, lent: Frame | None = None) -> Call:
+def _go(runner: Runner, prepare_cpu_ns: int) -> Call:
     """Let the worker make the call that was prepared; the outputs are not read yet."""
-    answer = runner.exchange("go", **(lent or {}))
+    return _made(runner, runner.exchange("go"), prepare_cpu_ns, "host")
+
+
+def _made(runner: Runner, answer: Answer, prepare_cpu_ns: int, clock: Clock) -> Call:
     claimed_ns, staged_ns = _claims(runner, answer)
     return Call(
         {},
@@ -282,7 +285,7 @@ def idle_call(
     """
     if isinstance(values, Held):
         return _call_on_gpu(runner, layout, values, rng, flush, clock, duration_ns)
-    return _go(runner, _fill(runner, layout, values, rng, flush, duration_ns), clock)
+    return _go(runner, _fill(runner, layout, values, rng, flush, duration_ns))
 
 
 def _fill(
@@ -325,7 +328,7 @@ def call(
     """
     if runner.stages and isinstance(values, Held):
         return _call_on_gpu(runner, layout, values, rng, flush, clock)
-    made = _go(runner, _fill(runner, layout, values, rng, flush), clock)
+    made = _go(runner, _fill(runner, layout, values, rng, flush))
     if runner.returns_outputs:
         collected = runner.exchange("collect")
         outputs = _read_returned(runner, layout, collected.frame.get("outputs"))
@@ -355,8 +358,8 @@ def _call_on_gpu(
 ) -> Call:
     """Call the kernel, or do nothing for so long, on tensors of the keeper's.
 
-    Handed-over outputs are taken before anything else, and every moment in which the GPU could work on them unseen is
-    counted.
+    The worker hands outputs over before it answers, under the driver's clocks. They are taken before anything else, and
+    every moment in which the GPU could work on them unseen is counted.
     """
     keeper, base = values.keeper, _lay_parcel(runner, layout, values, rng)
     flushes = flush is not None
@@ -364,19 +367,18 @@ def _call_on_gpu(
     lending = time.perf_counter_ns()
     lent = keeper.lend(runner, layout, values, rng)
     lent_ns = 0 if keeper.shares else time.perf_counter_ns() - lending
-    made = _go(runner, prepare_cpu_ns, clock, lent)
+    answer = runner.exchange("go", **lent)
     ended = time.perf_counter_ns()
-    collected = runner.exchange("collect")
     slots: list[Slot] = list(layout.outputs)
     if idle_ns is None:
-        entries = _declared(runner, layout, collected.frame.get("outputs"))
-        pairs = zip(slots, entries, strict=True)
+        pairs = zip(slots, _declared(runner, layout, answer.frame.get("outputs")), strict=True)
         slots = [replace(slot, order=_order(runner, entry, len(slot.shape))) for slot, entry in pairs]
     outputs = keeper.take(runner, slots)
-    unseen_ns = lent_ns + time.perf_counter_ns() - ended - collected.wall_ns
+    unseen_ns = lent_ns + time.perf_counter_ns() - ended
+    made = _made(runner, answer, prepare_cpu_ns, clock)
     if idle_ns is None:
         _check_device(runner, layout)
-    return replace(made, outputs=outputs, collect_ns=collected.wall_ns, unseen_ns=unseen_ns)
+    return replace(made, outputs=outputs, unseen_ns=unseen_ns)
 
 
 def bind(runner: Runner, layout: Layout, values: Values, rng: np.random.Generator) -> Frame:

@@ -97,26 +97,32 @@ def _seen_ns(kernel: Sequence[Call], idle: Sequence[Call], reference: Sequence[C
     def ranked(values_ns: Sequence[int]) -> float:
         return float(np.quantile(values_ns, rank))
 
-    gap = ranked([c.gap_ns for c in kernel]) - _median([c.gap_ns for c in idle])
-    handed_over = ranked([c.collect_ns for c in kernel]) - _longest_collect_ns(idle, reference)
+    gap = ranked([c.gap_ns for c in kernel]) - _usual_gap_ns(idle, reference)
+    handed_over = ranked([c.collect_ns for c in kernel]) - _longest_collect_ns(reference)
     cpu = ranked([c.cpu_ns for c in kernel]) - _median([c.cpu_ns - c.claimed_ns for c in idle])
     early = ranked([c.early_cpu_ns for c in kernel]) - _median([c.early_cpu_ns for c in idle])
     beyond_cpu = cpu / len(os.sched_getaffinity(0)) - _median([c.claimed_ns for c in kernel])
     staged = ranked([c.staged_ns for c in kernel]) - _longest_staging_ns(idle)
-    return max(gap + max(0.0, handed_over), beyond_cpu) + max(0.0, early) + max(0.0, staged)
+    unseen = ranked([c.unseen_ns for c in kernel]) - _longest_unseen_ns(idle)
+    return max(gap + max(0.0, handed_over), beyond_cpu) + sum(max(0.0, beside) for beside in (early, staged, unseen))
 
 
-def _longest_collect_ns(idle: Sequence[Call], reference: Sequence[Call]) -> float:
+def _usual_gap_ns(idle: Sequence[Call], reference: Sequence[Call]) -> float:
+    """Return what the way there and back takes; on a GPU outputs are handed over on it, as the reference does that."""
+    usual = [idle, reference] if _is_on_gpu(reference) else [idle]
+    return max(_median([c.gap_ns for c in calls]) for calls in usual)
+
+
+def _longest_collect_ns(reference: Sequence[Call]) -> float:
     """Return how long handing outputs over may take; what is longer has done something else as well."""
-    usual = _usual_collect_ns(idle, reference)
+    usual = [min(c.collect_ns, _MAX_COLLECT_NS) for c in reference]
     return _median(usual) + _noise(usual) + _SLACK_NS
 
 
-def _usual_collect_ns(idle: Sequence[Call], reference: Sequence[Call]) -> list[int]:
-    """Return what handing outputs over takes: the reference does it, or idle calls if only the kernel is on a GPU."""
-    if _is_on_gpu(idle):
-        return [c.collect_ns for c in (reference if _is_on_gpu(reference) else idle)]
-    return [min(c.collect_ns, _MAX_COLLECT_NS) for c in reference]
+def _longest_unseen_ns(idle: Sequence[Call]) -> float:
+    """Return how long it may take until the keeper has the outputs; what is longer has waited for work on the GPU."""
+    usual = [c.unseen_ns for c in idle]
+    return _median(usual) + _noise(usual) + _SLACK_NS
 
 
 def _longest_staging_ns(idle: Sequence[Call]) -> float:
@@ -143,7 +149,8 @@ def unclaimed_ns(kernel: Sequence[Call], idle: Sequence[Call], reference: Sequen
     - the gap: how long the worker ran in all, less its claim, against the same of the idle calls;
     - the hand-over: how long it then ran to say where in its memory the returned outputs lie, against the same of the
       reference;
-    - on a GPU the staging, which the worker claims as well: it may take as long as that of the idle calls;
+    - on a GPU the staging, which the worker claims as well, and the time until the keeper has the outputs: both may
+      take as long as with the idle calls;
     - CPU time: that of all threads, less that of the way there and back, spread over all CPUs that the worker may use,
       must fit into the claim. It sees threads that work while the first one is on its way.
 
@@ -169,10 +176,11 @@ def undercut_ns(kernel: Sequence[Call], idle: Sequence[Call], reference: Sequenc
     """
     gaps = [c.gap_ns for c in idle]
     quicker = _median(gaps) - min(gaps)
-    handed_over = _longest_collect_ns(idle, reference) if any(c.collect_ns for c in kernel) else 0.0
-    staged = _longest_staging_ns(idle) - _median([c.staged_ns for c in idle]) if _is_on_gpu(idle) else 0.0
-    unseen = _median([c.unseen_ns for c in kernel])
-    return round(_noise_ns(kernel, idle) + quicker + handed_over + staged + unseen)
+    handed_over = _longest_collect_ns(reference) if any(c.collect_ns for c in kernel) else 0.0
+    on_gpu = 0.0
+    if _is_on_gpu(idle):
+        on_gpu = _longest_staging_ns(idle) - _median([c.staged_ns for c in idle]) + _longest_unseen_ns(idle)
+    return round(_noise_ns(kernel, idle) + quicker + handed_over + on_gpu)
 
 
 def is_grave(unclaimed_ns: float, kernel: Sequence[Call]) -> bool:

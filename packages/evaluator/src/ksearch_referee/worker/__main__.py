@@ -156,8 +156,9 @@ class Worker:
         self._result = invoke()
         settle()
         ended = clock()
+        answer = {"ns": ended - started, "stagedNs": started - began, **self._handed_over()}
         gc.enable()
-        return {"ns": ended - started, "stagedNs": started - began}
+        return answer
 
     def _measure(self, call: PreparedCall, parcel: Frame | None, clock: Callable[[], int]) -> Frame:
         gc.disable()
@@ -166,11 +167,17 @@ class Worker:
         started = clock()
         self._result, reading = self._memory.measure(call.invoke, held=self._clock == "device")
         ended = clock()
+        claims = {"ns": ended - started, "stagedNs": started - began, "device": reading.frame}
+        answer = {**claims, **self._handed_over()}
         gc.enable()
-        return {"ns": ended - started, "stagedNs": started - began, "device": reading.frame}
+        return answer
+
+    def _handed_over(self) -> Frame:
+        """On a GPU put the outputs into the parcel: the keeper takes them as soon as this is answered."""
+        return {} if self._memory is self._arena else self.collect({})
 
     def collect(self, _frame: Frame) -> Frame:
-        """Say where what the kernel returned lies; on a GPU put it, or what the kernel filled, into the parcel."""
+        """Say where what the kernel returned lies."""
         call, result = self._call, self._result
         if call is None:
             raise RuntimeError("there is nothing to collect")
