@@ -103,16 +103,17 @@ def python(source: str = PYTHON) -> dict[str, Any]:
 
 
 def request(kernel: dict[str, Any], mode: str = "test", sizes: tuple[int, ...] = (8, 2)) -> dict[str, Any]:
+    problem = {"format": "flashinfer", "definition": DEFINITION, "workloads": [workload(n) for n in sizes]}
+    return request_about(problem, kernel, mode)
+
+
+def request_about(problem: dict[str, Any], kernel: dict[str, Any], mode: str) -> dict[str, Any]:
     """Return a request of its own, free to be changed."""
     return copy.deepcopy(
         {
             "schema": "ksearch.request/1",
             "requestId": "test",
-            "problem": {
-                "format": "flashinfer",
-                "definition": DEFINITION,
-                "workloads": [workload(n) for n in sizes],
-            },
+            "problem": problem,
             "kernel": kernel,
             "incumbent": None,
             "settings": {**SETTINGS, "mode": mode},

@@ -1,9 +1,8 @@
 """Requests for tests of KernelBench's format: a linear layer, a clamp and a batch norm in training mode."""
 
-import copy
 from typing import Any
 
-from affine import SETTINGS
+from affine import request_about
 
 PROBLEM = """
 import torch
@@ -57,16 +56,6 @@ def problem(source: str = PROBLEM, precision: str = "fp32", level: int = 2) -> d
 
 
 def request(kernel: dict[str, Any], mode: str = "test", asked: dict[str, Any] | None = None) -> dict[str, Any]:
-    made: Any = copy.deepcopy(
-        {
-            "schema": "ksearch.request/1",
-            "requestId": "test",
-            "problem": problem() if asked is None else asked,
-            "kernel": kernel,
-            "incumbent": None,
-            "settings": {**SETTINGS, "mode": mode},
-            "device": "cpu",
-        }
-    )
+    made: Any = request_about(problem() if asked is None else asked, kernel, mode)
     made["settings"]["correctness"] |= {"bound": "sum", "rtol": 1e-4, "atol": 1e-4}
     return made

@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from affine import SETTINGS
+from affine import request_about
 
 REFERENCE = """
 import numpy as np
@@ -82,14 +82,4 @@ def problem(reference: str = REFERENCE, **files: str) -> dict[str, Any]:
 
 
 def request(kernel: dict[str, Any], mode: str = "test", asked: dict[str, Any] | None = None) -> dict[str, Any]:
-    return copy.deepcopy(
-        {
-            "schema": "ksearch.request/1",
-            "requestId": "test",
-            "problem": problem() if asked is None else asked,
-            "kernel": kernel,
-            "incumbent": None,
-            "settings": {**SETTINGS, "mode": mode},
-            "device": "cpu",
-        }
-    )
+    return request_about(problem() if asked is None else asked, kernel, mode)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from affine import cpp, python, request
+from on_gpu import TRITON
 
 from ksearch_referee.driver import judge
 from ksearch_referee.environment import package_version
@@ -63,30 +64,16 @@ def test_wrong_results(body: str, status: str) -> None:
     assert judge(asked(python(f"def affine(x, scale):\n    {body}\n"), "float32"))["status"] == status
 
 
-TRITON = """
-import torch, triton
-import triton.language as tl
-
-@triton.jit
-def scaled(x, y, scale, n, block: tl.constexpr):
-    at = tl.program_id(0) * block + tl.arange(0, block)
-    tl.store(y + at, tl.load(x + at, mask=at < n) * scale + 1.0, mask=at < n)
-
-def affine(x, scale):
-    y = torch.empty_like(x)
-    scaled[(triton.cdiv(x.numel(), 64),)](x, y, scale, x.numel(), block=64)
-    return y
-"""
-
-
 @pytest.mark.skipif(package_version("triton") is None, reason="no triton here")
 def test_triton_is_interpreted() -> None:
     """Also against a reference in numpy."""
-    kernel = {**python(TRITON), "language": "triton"}
+    source = TRITON.replace("def run", "def affine")
+    kernel = {**python(source), "language": "triton"}
     result = judge(request(kernel))
     assert result["status"] == "passed", result
     assert [(g["id"], g["level"]) for g in result["guards"]] == [("K04", "info")]
-    assert judge(request({**kernel, "files": python(TRITON.replace("+ 1.0", "+ 2.0"))["files"]}))["status"] != "passed"
+    wrong = {**python(source.replace("scale + 1", "scale + 2")), "language": "triton"}
+    assert judge(request(wrong))["status"] == "incorrect_numerical"
 
 
 def test_a_torch_kernel_finds_all_cores_and_no_gpu() -> None:

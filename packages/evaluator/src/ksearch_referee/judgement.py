@@ -17,7 +17,6 @@ from ksearch_referee.runner import Runner
 from ksearch_referee.session import Record, Session
 from ksearch_referee.toolchain import Toolchain
 from ksearch_referee.wire import Request
-from ksearch_referee.worker_environment import Framework
 
 Phase = Literal["static", "build", "smoke", "correctness", "timing", "postcheck", "done"]
 
@@ -46,7 +45,6 @@ class Judgement(Session):
         self.device_ns = 0
         self.digest: Digest | None = None
         self.incumbent = request["incumbent"] if self.settings["mode"] == "benchmark" else None
-        self.kernels: list[Runner] = []
         self.clocks: tuple[GpuState, GpuState] | None = None
         self.libraries: dict[str, Path] = {}
         self.compiled: dict[str, Compiled] = {}
@@ -85,22 +83,6 @@ class Judgement(Session):
         """Return the folder of what a kernel has compiled, None if it compiles nothing while it runs."""
         return self.compiled[role].folder if role in self.compiled else None
 
-    def start_worker(
-        self,
-        role: str,
-        framework: Framework,
-        *,
-        compiled: Path | None = None,
-        builds: bool = False,
-        keeps: bool = False,
-        under: Sequence[str] = (),
-    ) -> Runner:
-        """Start a worker; those of the kernel are remembered."""
-        runner = super().start_worker(role, framework, compiled=compiled, builds=builds, keeps=keeps, under=under)
-        if role == "kernel":
-            self.kernels.append(runner)
-        return runner
-
     def start_review(self) -> Review:
         """Have the kernel's text reviewed meanwhile; ends with this judgement at the latest."""
         review = Review(self.request["kernel"]["files"])
@@ -113,14 +95,19 @@ class Judgement(Session):
         return failures[place]
 
     @property
+    def _kernels(self) -> list[Runner]:
+        """The candidate's workers, those that have ended too."""
+        return [runner for runner in self.runners if runner.role == "kernel"]
+
+    @property
     def kernel_used_s(self) -> float:
         """Seconds that the kernel's workers ran."""
-        return sum(runner.used_s for runner in self.kernels)
+        return sum(runner.used_s for runner in self._kernels)
 
     def kernel_log(self) -> tuple[str, bool]:
         """Return what the kernel's workers printed, cut to `limits.logBytes`, and whether something was cut."""
         limit = self.settings["limits"]["logBytes"]
-        text = b"".join(runner.log() for runner in self.kernels)
+        text = b"".join(runner.log() for runner in self._kernels)
         return text[:limit].decode("utf-8", "replace"), len(text) > limit
 
     def usage(self) -> dict[str, int]:

@@ -98,6 +98,7 @@ class Session:
         self.total = Budget(self.settings["limits"]["totalMs"])
         self.records = [Record(index, case) for index, case in enumerate(self.problem.cases)]
         self.isolation: list[str] = []
+        self.runners: list[Runner] = []
         self.arena_bytes = 0
         self.shares_memory = False
         self.cleanup = ExitStack()
@@ -153,7 +154,7 @@ class Session:
         keeps: bool = False,
         under: Sequence[str] = (),
     ) -> Runner:
-        """Start a worker, which ends with this session at the latest; see `Runner` for the arguments."""
+        """Start a worker, one of `runners`, which ends with this session at the latest; see `Runner`."""
         limits = self.settings["limits"]
         runner = Runner(
             role,
@@ -167,4 +168,5 @@ class Session:
             under=under,
         )
         self.cleanup.callback(runner.remove)
+        self.runners.append(runner)
         return runner
