@@ -21,7 +21,7 @@ from ksearch_referee.compilation import make_folders, settle_cache, start_builde
 from ksearch_referee.compiled_cache import archive_of, keep, take_out
 from ksearch_referee.environment import package_version
 from ksearch_referee.failures import KernelFailure
-from ksearch_referee.gpus import Gpu
+from ksearch_referee.gpus import Gpu, visible_gpu
 from ksearch_referee.judgement import Judgement
 from ksearch_referee.preparation import Workers, drop_incumbent
 
@@ -95,7 +95,8 @@ def test_triton_finds_its_files_where_they_are_now(
 
 
 @pytest.mark.skipif(package_version("triton") is None, reason="needs triton")
-def test_a_worker_that_is_not_confined_yet_opens_nothing_that_a_kernel_compiled(builders: Path) -> None:
+@pytest.mark.parametrize("device", ["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
+def test_a_worker_that_is_not_confined_yet_opens_nothing_that_a_kernel_compiled(builders: Path, device: str) -> None:
     script = f"""
 import sys
 opened = []
@@ -111,7 +112,9 @@ print("triton.compiler.compiler" in sys.modules, opened)
 open({str(builders / "abc/kernel.json")!r})
 print(opened)
 """
-    environment = {"TRITON_CACHE_DIR": str(builders), "PATH": os.environ["PATH"]}
+    gpu = visible_gpu() if device == "gpu" else None
+    shown = gpu.environment if gpu else {"CUDA_VISIBLE_DEVICES": ""}
+    environment = {"TRITON_CACHE_DIR": str(builders), "PATH": os.environ["PATH"], **shown}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["True []", "['open']"]
 
