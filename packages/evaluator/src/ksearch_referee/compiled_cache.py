@@ -5,7 +5,8 @@ believed by nobody: it comes back to the workers of the very same kernel on the 
 have had it from a builder of their own. To other kernels it does no harm:
 
 - What an archive is called, the driver alone decides, by a digest of the kernel's and the problem's texts and of all
-  that compiles them. Its folder is the driver's alone, and no worker can reach it: each judgement gets a copy.
+  that compiles them. Its folder is the driver's alone; workers are other users, or under Landlock, and cannot reach it:
+  each judgement gets a copy, which its workers cannot write to.
 - Only plain files are taken, within bounds of number, size and depth, and none by a link. A folder that holds anything
   else is not kept at all: a part of it could make the next judgement end in another way than this one.
 - Archives are bounded in all; those used longest ago go first, so a flood of kernels costs others a builder, no more.
