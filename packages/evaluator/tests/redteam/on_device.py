@@ -7,7 +7,7 @@ import on_gpu
 from honest.on_device import GRAPH, LARGE, SMALL
 from on_gpu import CUDA, cuda, python, request, triton
 
-from redteam.exploit import Counted, Exploit, NoBetter, NoFaster, Refused, Request, refused
+from redteam.exploit import Counted, Exploit, NoBetter, Refused, Request, refused
 
 WRONG = refused("incorrect_numerical")
 TORCH = "import sys\nimport torch\n"
@@ -69,8 +69,8 @@ def prepare(kernel, bound):
     call.invoke = lambda: kept[0] if kept else calls['next']()
     return call
 
-def staged(self, **how):
-    load(self, **how)
+def staged(self, *what, **how):
+    load(self, *what, **how)
     if 'next' in calls and not calls['kept']:
         calls['kept'].append(calls['next']())
         self.settle()
@@ -396,7 +396,7 @@ TIMED = [
         "R21",
         "leaves some work on the device at every call, for the others to wait for",
         lambda: _timed(python(_left(10)), (LARGE, SMALL)),
-        NoFaster(),
+        Counted(10_000_000, ("X11", "X16")),
     ),
 ]
 
