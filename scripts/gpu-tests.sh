@@ -6,8 +6,9 @@
 #
 # PYTHON is the one that has torch (python3). --wheels: where the wheels lie of what it lacks of jsonschema,
 # jsonschema-specifications, referencing, rpds-py, attrs, ml_dtypes, numpy and pytest. --part: only the functional tests,
-# or only those that take times. --tables: where the tables of exploits and honest kernels go (redteam-gpu.md) and what
-# pytest found (*.xml), which later calls with the same folder add to; and the transcript of this call (gpu-tests.txt).
+# or only those that take times. --tables: where the tables of exploits and honest kernels go (redteam-gpu.md), the list
+# of all tests with their figures (gpu-tests.txt), and what pytest found (*.xml), which later calls with the same folder
+# add to.
 set -euo pipefail
 
 wheels=
@@ -22,7 +23,6 @@ while true; do
   esac
   shift 2
 done
-[ -z "$tables" ] || exec > >(tee "$tables/gpu-tests.txt") 2>&1
 cd "$(dirname "${BASH_SOURCE[0]}")/../packages/evaluator"
 
 python=${PYTHON:-python3}
@@ -55,7 +55,7 @@ fi
 import json, sys
 doctor = json.load(sys.stdin)
 told = ("gpu", "driver", "cuda", "torch", "torchCuda", "triton", "nvcc", "cpu", "isolation", "warnings", "reasons", "judgesOnGpu")
-print("\n".join(f"{key}: {doctor.get(key)}" for key in told))'
+print("\n".join(f"{key}: {doctor.get(key)}" for key in told))' | tee "$environment/gpu-tests.txt"
 
 # Times are taken when nothing else runs; all else as many at once as pytest-xdist can do, where it is there.
 found=${tables:-$environment}
@@ -67,7 +67,7 @@ for part in $parts; do
   "$environment/bin/python" -m pytest -m "$part" "${spread[@]}" -o junit_family=xunit1 --junitxml "$results" "$@" || status=$?
 done
 
-"$environment/bin/python" - "$found"/*.xml <<'PYTHON'
+"$environment/bin/python" - "$found"/*.xml <<'PYTHON' | tee -a "$environment/gpu-tests.txt"
 import sys
 from xml.etree import ElementTree
 
@@ -76,7 +76,8 @@ for path in sys.argv[1:]:
         outcomes = [child.tag for child in case if child.tag in ("failure", "error", "skipped")]
         print(f"{outcomes[0] if outcomes else 'passed':8} {float(case.get('time', 0)):6.1f} s  {case.get('name')}")
         for told in case.iter("property"):
-            print(f"{'':19}{told.get('value')}")
+            if told.get("name") not in ("exploit", "honest"):  # those are for the tables
+                print(f"{'':19}{told.get('value')}")
 PYTHON
 
 where=$("$environment/bin/python" -c '
@@ -88,5 +89,5 @@ versions = ", ".join(f"{name} {package_version(name)}" for name in ("numpy", "to
 print(f"On {datetime.date.today()}, {gpu.name if gpu else None}, {versions}")')
 "$environment/bin/python" tests/tables.py "$where" "$found"/*.xml > "$environment/redteam-gpu.md" || status=1
 sed -n 5,6p "$environment/redteam-gpu.md"
-[ -z "$tables" ] || cp "$environment/redteam-gpu.md" "$tables/"
+[ -z "$tables" ] || cp "$environment"/{redteam-gpu.md,gpu-tests.txt} "$tables/"
 exit "$status"
