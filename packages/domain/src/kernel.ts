@@ -25,7 +25,7 @@ export const Kernel = z
     definition: z.string().min(1),
     language: Language,
     entryPoint: z.string().regex(/^[^:]+::[A-Za-z_][A-Za-z0-9_]*$/, "file::symbol"),
-    binding: z.enum(["c-abi", "python", "torch"]),
+    binding: z.enum(["c-abi", "c++", "python", "torch"]),
     destinationPassing: z.boolean(),
     targetHardware: z.array(z.string().min(1)).min(1),
     dependencies: z.array(z.string()),

@@ -1,4 +1,4 @@
-"""Builds of kernels in C++ and CUDA: confined compilers over all sources, in a private folder, with a cache by content.
+"""Builds of kernels and problems in C++ and CUDA: confined compilers, in a private folder, with a cache by content.
 
 They are started at once and waited for later, so that the reference can start meanwhile. A cached object is named by
 all that it was made from: sources, flags (a GPU's architecture is one), versions of compilers and torch, CPU, referee.
@@ -20,13 +20,14 @@ from pathlib import Path
 from ksearch_referee import __version__
 from ksearch_referee.budget import Budget
 from ksearch_referee.cached_files import is_ours_alone, mark_used, put, trim
+from ksearch_referee.cpp_task import authored
 from ksearch_referee.diagnostics import first_error
 from ksearch_referee.failures import KernelFailure, TimeUp
 from ksearch_referee.folders import make_folder, remove_folder
 from ksearch_referee.kernels import native_suffixes, write_files
 from ksearch_referee.toolchain import Toolchain, compiler_environment, cpu_identity
 from ksearch_referee.users import lend, spare_user
-from ksearch_referee.wire import Kernel, Limits
+from ksearch_referee.wire import Limits, Sources
 
 _MAX_OBJECT_BYTES = 256 << 20
 _MAX_CACHE_BYTES = 4 << 30
@@ -36,8 +37,8 @@ _SCRATCH = ".scratch"  # no file of a kernel can have this name
 _CONFINED = (sys.executable, "-I", "-B", "-m", "ksearch_referee.worker.confined")
 
 
-def _cache_key(kernel: Kernel, toolchain: Toolchain) -> str:
-    files = sorted((file["path"], file["content"]) for file in kernel["files"])
+def _cache_key(sources: Sources, toolchain: Toolchain) -> str:
+    files = sorted((file["path"], file["content"]) for file in sources["files"])
     parts = [files, toolchain.compiler, toolchain.version, toolchain.flags, cpu_identity(), __version__]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -50,14 +51,14 @@ def _digest(file: Path) -> str:
 class Build:
     """A compiler run in progress, or an object that the cache already had."""
 
-    def __init__(self, kernel: Kernel, toolchain: Toolchain, cache_folder: Path, limits: Limits) -> None:
-        self._kernel = kernel
+    def __init__(self, sources: Sources, toolchain: Toolchain, cache_folder: Path, limits: Limits) -> None:
+        self._sources = sources
         self._limits = limits
         self._started = time.monotonic()
         self.build_ms = 0
         self.log = ""
         self.log_cut = False
-        self._cached = cache_folder / "objects" / f"{_cache_key(kernel, toolchain)}.so"
+        self._cached = cache_folder / "objects" / f"{_cache_key(sources, toolchain)}.so"
         self._record = self._cached.with_suffix(".json")
         self._folder = make_folder("build-")
         self._work = self._folder / "work"
@@ -81,12 +82,13 @@ class Build:
             return None
 
     def _start(self, toolchain: Toolchain) -> subprocess.Popen[bytes]:
-        write_files(self._kernel["files"], self._work)
+        write_files(self._sources["files"], self._work)
         user = spare_user(None)
         lend(self._folder, user, self._scratch)
         start = {"user": user, "bounds": self._bounds(user)}
-        sources = [f["path"] for f in self._kernel["files"] if f["path"].endswith(native_suffixes(self._kernel))]
-        stages = toolchain.stages(sources, self._scratch, self._built)
+        compiled = native_suffixes(self._sources)
+        paths = [file["path"] for file in self._sources["files"] if file["path"].endswith(compiled)]
+        stages = toolchain.stages(paths, self._scratch, self._built)
         with (self._folder / _LOG_FILE).open("wb") as log:
             return subprocess.Popen(
                 [*_CONFINED, json.dumps(start), json.dumps(stages), *toolchain.folders],
@@ -130,7 +132,7 @@ class Build:
             with (self._folder / _LOG_FILE).open("rb") as log:
                 self._take_log(log.read(min(self._limits["logBytes"] + 1, os.fstat(log.fileno()).st_size)))
         if code != 0:
-            message, snippet = first_error(self.log, self._kernel["files"])
+            message, snippet = first_error(self.log, authored(self._sources["files"]))
             raise KernelFailure("compile_error", message, snippet)
         if self._cached.parent.exists() and not is_ours_alone(self._cached.parent):
             return self._built

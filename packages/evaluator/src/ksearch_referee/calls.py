@@ -80,8 +80,13 @@ def _text(value: object, limit: int) -> str:
 
 
 def _shape(value: object) -> list[int] | None:
+    entries = _integers(value)
+    return entries if entries is not None and len(entries) <= _MAX_DIMENSIONS else None
+
+
+def _integers(value: object) -> list[int] | None:
     entries = cast("list[object]", value) if isinstance(value, list) else None
-    if entries is None or len(entries) > _MAX_DIMENSIONS:
+    if entries is None:
         return None
     numbers = [entry for entry in entries if type(entry) is int]
     return numbers if len(numbers) == len(entries) else None
@@ -218,6 +223,15 @@ def _write(runner: Runner, slots: Sequence[Slot], values: Values) -> None:
         runner.arena.bytes_of(slot)[:] = _raw(slot, values)
 
 
+def _write_places(runner: Runner, slots: Sequence[Slot], values: Values, places: object) -> None:
+    """Write inputs into the worker's own memory. A lie about where they belong only makes its kernel's inputs wrong."""
+    addresses = _integers(places)
+    if addresses is None or len(addresses) != len(slots) or not all(0 <= a < _ADDRESS_SPACE for a in addresses):
+        raise runner.forged("inputs that have no place")
+    for slot, address in zip(slots, addresses, strict=True):
+        runner.write(address, _raw(slot, values))
+
+
 def _prepare(
     runner: Runner,
     layout: Layout,
@@ -227,13 +241,9 @@ def _prepare(
     idle_ns: int | None = None,
     flush: bool = False,
     clock: Clock = "host",
-) -> int:
-    """Have the arguments bound, `base` bytes into the arena; the worker has no inputs yet.
-
-    Returns:
-        the CPU time of the binding, ns.
-    """
-    answer = runner.exchange(
+) -> Answer:
+    """Have the arguments bound, `base` bytes into the arena; the worker has no inputs yet."""
+    return runner.exchange(
         "prepare",
         inputs=[_input_entry(entry, values, base) for entry in layout.inputs],
         outputs=[slot.entry(base) for slot in layout.outputs],
@@ -245,7 +255,6 @@ def _prepare(
         flush=flush,
         clock=clock,
     )
-    return answer.cpu_ns
 
 
 def _go(runner: Runner, prepare_cpu_ns: int) -> Call:
@@ -296,13 +305,16 @@ def _fill(
     flush: Callable[[], None] | None,
     idle_ns: int | None = None,
 ) -> int:
-    """Have a call prepared; then, while the worker stands still, write the inputs into the arena."""
+    """Have a call prepared; then, while the worker stands still, write the inputs where they belong."""
     runner.arena.lay(layout, rng)
-    prepare_cpu_ns = _prepare(runner, layout, values, base=runner.arena.base, idle_ns=idle_ns)
-    _write(runner, layout.tensors, values)
+    answer = _prepare(runner, layout, values, base=runner.arena.base, idle_ns=idle_ns)
+    if runner.keeps_inputs and idle_ns is None:
+        _write_places(runner, layout.tensors, values, answer.frame.get("places"))
+    else:
+        _write(runner, layout.tensors, values)
     if flush is not None:
         flush()
-    return prepare_cpu_ns
+    return answer.cpu_ns
 
 
 def call(
@@ -363,7 +375,7 @@ def _call_on_gpu(
     """
     keeper, base = values.keeper, _lay_parcel(runner, layout, values, rng)
     flushes = flush is not None
-    prepare_cpu_ns = _prepare(runner, layout, values, base=base, idle_ns=idle_ns, flush=flushes, clock=clock)
+    prepared = _prepare(runner, layout, values, base=base, idle_ns=idle_ns, flush=flushes, clock=clock)
     lending = time.perf_counter_ns()
     lent = keeper.lend(runner, layout, values, rng)
     lent_ns = 0 if keeper.shares else time.perf_counter_ns() - lending
@@ -375,7 +387,7 @@ def _call_on_gpu(
         slots = [replace(slot, order=_order(runner, entry, len(slot.shape))) for slot, entry in pairs]
     outputs = keeper.take(runner, slots)
     unseen_ns = lent_ns + time.perf_counter_ns() - ended
-    made = _made(runner, answer, prepare_cpu_ns, clock)
+    made = _made(runner, answer, prepared.cpu_ns, clock)
     if idle_ns is None:
         _check_device(runner, layout)
     return replace(made, outputs=outputs, unseen_ns=unseen_ns)

@@ -7,7 +7,7 @@ The schemas are generated from `packages/domain` and never edited. What zod's re
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
 from typing import Any, cast
@@ -15,6 +15,7 @@ from typing import Any, cast
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError, best_match  # pyright: ignore[reportUnknownVariableType]
 
+from ksearch_referee.cpp_task import REFERENCE, TASK
 from ksearch_referee.formats import format_of
 from ksearch_referee.wire import (
     ExaminationRequest,
@@ -30,6 +31,7 @@ _SAMPLING = (
     " wrong one by its distribution over many calls, and this referee compares numbers call by call"
 )
 _TOLD_CHARS = 240
+_FILES = "$.problem.files"
 _RUN = re.compile(r"^\s*def\s+run\s*\(", re.MULTILINE)
 
 
@@ -113,17 +115,31 @@ def _flashinfer_faults(problem: FlashInferProblem) -> Iterator[tuple[str, str]]:
 
 
 def _gpumode_faults(problem: GpuModeProblem) -> Iterator[tuple[str, str]]:
-    reference = next((file["content"] for file in problem["files"] if file["path"] == "reference.py"), None)
-    if reference is None:
-        yield "there is no file reference.py", "$.problem.files"
+    contents = {file["path"]: file["content"] for file in problem["files"]}
+    references = [name for name in ("reference.py", REFERENCE) if name in contents]
+    if len(references) != 1:
+        one, other = ("both", "and") if references else ("neither", "nor")
+        yield f"there is {one} a reference.py {other} a {REFERENCE}", _FILES
         return
     for name in ("generate_input", "ref_kernel", "check_implementation"):
-        if re.search(rf"^(def\s+{name}\s*\(|{name}\s*=)", reference, re.MULTILINE) is None:
-            yield f"reference.py has no top-level '{name}'", "$.problem.files"
+        pattern = rf"\b{name}\s*\(" if references == [REFERENCE] else rf"^(def\s+{name}\s*\(|{name}\s*=)"
+        if re.search(pattern, contents[references[0]], re.MULTILINE) is None:
+            yield f"{references[0]} has no top-level '{name}'", _FILES
+    if references == [REFERENCE]:
+        yield from _cpp_faults(contents)
     ids = [case["id"] for case in [*problem["tests"], *problem["benchmarks"]]]
     twice = [name for index, name in enumerate(ids) if ids.index(name) != index]
     if twice:
         yield f"two cases are called '{twice[0]}'", "$.problem.benchmarks"
+
+
+def _cpp_faults(contents: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name in ("input_t", "output_t"):
+        if re.search(rf"\b{name}\b", contents.get(TASK, "")) is None:
+            yield f"there is no {TASK} with '{name}': kernels are compiled with it, and without the reference", _FILES
+    compiled = next((path for path in contents if path.endswith((".cu", ".cpp", ".cc"))), None)
+    if compiled is not None:
+        yield f"'{compiled}' would be compiled by itself: a problem's files are headers", _FILES
 
 
 def _kernelbench_faults(problem: KernelBenchProblem) -> Iterator[tuple[str, str]]:

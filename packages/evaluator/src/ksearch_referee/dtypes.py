@@ -1,7 +1,7 @@
 """The one table between dtype names on the wire and numpy dtypes.
 
-Names are those of FlashInfer-Bench definitions (`Dtype` in packages/domain), and two more that problems in torch use:
-`float64` and `uint8`. `bfloat16` and the two fp8 formats are numpy extension types of `ml_dtypes`.
+Names are those of FlashInfer-Bench definitions (`Dtype` in packages/domain), and more that problems in torch or C++
+use: `float64` and unsigned integers. `bfloat16` and the two fp8 formats are numpy extension types of `ml_dtypes`.
 """
 
 import ml_dtypes
@@ -18,6 +18,9 @@ _NUMPY_DTYPES: dict[str, np.dtype] = {
     "int32": np.dtype(np.int32),
     "int16": np.dtype(np.int16),
     "int8": np.dtype(np.int8),
+    "uint64": np.dtype(np.uint64),
+    "uint32": np.dtype(np.uint32),
+    "uint16": np.dtype(np.uint16),
     "uint8": np.dtype(np.uint8),
     "bool": np.dtype(np.bool_),
 }

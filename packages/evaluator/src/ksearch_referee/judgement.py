@@ -57,7 +57,7 @@ class Judgement(Session):
     @property
     def clock(self) -> Clock:
         """What calls are timed by: published figures of a GPU are by its events."""
-        return "events" if self.gpu is not None and self.settings["profile"] == "compat" else "host"
+        return "events" if self.stages and self.settings["profile"] == "compat" else "host"
 
     @cached_property
     def nvml(self) -> Nvml | None:

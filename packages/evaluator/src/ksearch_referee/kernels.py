@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ksearch_referee.failures import KernelFailure
-from ksearch_referee.wire import Kernel, SourceFile
+from ksearch_referee.wire import Kernel, SourceFile, Sources
 
 _NATIVE_SUFFIXES = {"cpp": (".cpp", ".cc"), "cuda": (".cu", ".cpp", ".cc")}
 
 
-def native_suffixes(kernel: Kernel) -> tuple[str, ...]:
+def native_suffixes(sources: Sources) -> tuple[str, ...]:
     """Return how the files are called that have to be compiled before this kernel is loaded; none for other languages.
 
     In a kernel in CUDA the first of them, `.cu`, are nvcc's own, the others the host compiler's.
     """
-    return _NATIVE_SUFFIXES.get(kernel["language"], ())
+    return _NATIVE_SUFFIXES.get(sources["language"], ())
 
 
 def entry_of(kernel: Kernel) -> tuple[str, str]:

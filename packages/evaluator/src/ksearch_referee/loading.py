@@ -48,6 +48,28 @@ def load_problem(reference: Runner, files: Sequence[SourceFile], **frame: Any) -
     reference.returns_outputs = True
 
 
+def load_task(reference: Runner, library: Path) -> None:
+    """Load a problem's code in C++ into the reference's worker.
+
+    Raises:
+        KernelFailure: it does not load.
+    """
+    private = reference.kernel_folder / _LIBRARY_FILE
+    shutil.copyfile(library, private)
+    reference.exchange("load", binding="cpp_task", library=str(private))
+    reference.returns_outputs = reference.keeps_inputs = True
+
+
+def load_containers(runner: Runner, kernel: Kernel, library: Path, declaration: str) -> None:
+    """Load a kernel that is a C++ function of containers.
+
+    Raises:
+        KernelFailure: `compile_error` when it cannot be loaded, `runtime_error` when that ends the process.
+    """
+    _load_symbol(runner, kernel, library, declaration, binding="container")
+    runner.returns_outputs = runner.keeps_inputs = True
+
+
 def _load_symbol(runner: Runner, kernel: Kernel, library: Path, declaration: str, **frame: Any) -> None:
     """Load a kernel that is a symbol of a shared object, from a copy of the worker's own.
 

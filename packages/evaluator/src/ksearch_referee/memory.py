@@ -1,7 +1,8 @@
-"""Reading another process's memory (`process_vm_readv(2)`), as its parent of the same user may."""
+"""Another process's memory, read and written (`process_vm_readv(2)`), as its parent of the same user may."""
 
 import ctypes
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,28 @@ class _Range(ctypes.Structure):
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc.process_vm_readv.restype = ctypes.c_ssize_t
-_libc.process_vm_readv.argtypes = (
-    ctypes.c_int,
-    ctypes.POINTER(_Range),
-    ctypes.c_ulong,
-    ctypes.POINTER(_Range),
-    ctypes.c_ulong,
-    ctypes.c_ulong,
-)
+for _function in (_libc.process_vm_readv, _libc.process_vm_writev):
+    _function.restype = ctypes.c_ssize_t
+    _function.argtypes = (
+        ctypes.c_int,
+        ctypes.POINTER(_Range),
+        ctypes.c_ulong,
+        ctypes.POINTER(_Range),
+        ctypes.c_ulong,
+        ctypes.c_ulong,
+    )
+
+
+def _move(function: Callable[..., int], pid: int, address: int, here: NDArray[np.uint8]) -> None:
+    done = 0
+    while done < here.nbytes:
+        near = _Range(here.ctypes.data + done, here.nbytes - done)
+        far = _Range(address + done, here.nbytes - done)
+        count = function(pid, ctypes.byref(near), 1, ctypes.byref(far), 1, 0)
+        if count <= 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        done += count
 
 
 def read_memory(pid: int, address: int, nbytes: int) -> NDArray[np.uint8]:
@@ -31,16 +45,17 @@ def read_memory(pid: int, address: int, nbytes: int) -> NDArray[np.uint8]:
         OSError: they are not mapped, or this host does not allow it.
     """
     copied = np.empty(nbytes, dtype=np.uint8)
-    done = 0
-    while done < nbytes:
-        here = _Range(copied.ctypes.data + done, nbytes - done)
-        there = _Range(address + done, nbytes - done)
-        count = _libc.process_vm_readv(pid, ctypes.byref(here), 1, ctypes.byref(there), 1, 0)
-        if count <= 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-        done += count
+    _move(_libc.process_vm_readv, pid, address, copied)
     return copied
+
+
+def write_memory(pid: int, address: int, values: NDArray[np.uint8]) -> None:
+    """Copy bytes to `address` in process `pid`.
+
+    Raises:
+        OSError: nothing that may be written to is mapped there, or this host does not allow it.
+    """
+    _move(_libc.process_vm_writev, pid, address, values)
 
 
 def is_shared(pid: int, address: int, nbytes: int) -> bool:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from ksearch_referee.build import Build
 from ksearch_referee.compilation import compile_ahead, make_folders, start_builders
-from ksearch_referee.cuda_toolchain import find_cuda_toolchain
 from ksearch_referee.environment import cache_folder, require_torch, require_triton
 from ksearch_referee.failures import Guard, KernelFailure
 from ksearch_referee.judgement import Judgement
@@ -20,8 +19,7 @@ from ksearch_referee.reference import (
 )
 from ksearch_referee.runner import Runner
 from ksearch_referee.side import Side
-from ksearch_referee.toolchain import find_toolchain
-from ksearch_referee.wire import Kernel
+from ksearch_referee.wire import Kernel, Sources
 from ksearch_referee.worker_environment import Framework
 
 
@@ -60,13 +58,12 @@ def drop_incumbent(session: Judgement, workers: Workers, failure: KernelFailure)
 def _start_build(session: Judgement, role: str, kernel: Kernel) -> Build | None:
     if not native_suffixes(kernel):
         return None
-    if session.gpu is None:
-        toolchain = find_toolchain()
-    else:
-        toolchain = find_cuda_toolchain(session.gpu, torch=kernel["binding"] == "torch")
+    toolchain = session.toolchain_for(torch=kernel["binding"] == "torch")
     if role == "kernel":
         session.toolchain = toolchain
-    build = Build(kernel, toolchain, cache_folder(), session.settings["limits"])
+    shared = session.problem.cpp.shared(kernel["language"]) if session.problem.cpp else []
+    sources = Sources(language=kernel["language"], files=[*kernel["files"], *shared])
+    build = Build(sources, toolchain, cache_folder(), session.settings["limits"])
     session.cleanup.callback(build.close)
     return build
 
@@ -80,7 +77,7 @@ def _frameworks(session: Judgement) -> dict[str, Framework]:
     """Return whose tensors the kernels work with; on a CPU one behind a C function needs none."""
 
     def framework(kernel: Kernel) -> Framework:
-        if session.gpu is not None:
+        if session.stages:
             return "cuda"
         if kernel["language"] == "triton":
             return "triton"
@@ -180,6 +177,10 @@ def _compile_ahead(session: Judgement, workers: Workers, builders: dict[str, Run
             drop_incumbent(session, workers, failure)
 
 
+def _uses_device(session: Judgement) -> bool:
+    return session.problem.cpp is not None and session.problem.cpp.uses_device
+
+
 def prepare(session: Judgement) -> Workers:
     """Build and load the candidate, the reference and, when times will be taken, the incumbent.
 
@@ -203,8 +204,8 @@ def prepare(session: Judgement) -> Workers:
     if workers.kernel.framework == "triton":
         evidence = "Triton was interpreted on the CPU: these times say nothing of a GPU"
         session.guards.append(Guard("K04", "info", evidence))
-    if session.gpu is not None and workers.reference.framework == "numpy":
-        evidence = "the reference is numpy code, which ran on the CPU: a score against it says little of a GPU"
+    if session.gpu is not None and workers.reference.framework == "numpy" and not _uses_device(session):
+        evidence = "the reference ran on the CPU: a score against it says little of a GPU"
         session.guards.append(Guard("K06", "info", evidence))
     return workers
 

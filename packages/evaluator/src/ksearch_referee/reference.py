@@ -37,8 +37,8 @@ def start_side(session: Session) -> Side:
 
 
 def start_keeper(session: Session) -> Keeper | None:
-    """Start the keeper, where kernels are called on a GPU."""
-    if session.gpu is None:
+    """Start the keeper, where kernels get their tensors on a GPU."""
+    if not session.stages:
         return None
     return Keeper(session.start_worker("keeper", session.reference_framework, keeps=True))
 
@@ -97,6 +97,8 @@ def load_problem(session: Session, side: Side) -> None:
         KernelFailure: the problem's code fails.
         ProblemFault, InputError, DtypeError: the problem cannot be held in memory.
     """
+    if session.problem.cpp is not None:
+        session.build_task(session.problem.cpp)
     workload_s = session.settings["limits"]["workloadMs"] / 1_000
     for runner in side.runners if session.problem.makes_inputs else [side.reference]:
         runner.allowance_s = max(runner.allowance_s, workload_s)

@@ -30,7 +30,7 @@ from ksearch_referee.failures import Guard, KernelFailure, TimeUp, rejected
 from ksearch_referee.folders import holds_more, make_folder, remove_folder
 from ksearch_referee.frames import ChannelClosed, Frame, FrameInvalid, FrameReader, send_frame
 from ksearch_referee.gpus import Gpu
-from ksearch_referee.memory import is_shared, read_memory
+from ksearch_referee.memory import is_shared, read_memory, write_memory
 from ksearch_referee.users import lend, spare_user
 from ksearch_referee.watchdog import watchdog
 from ksearch_referee.wire import Limits
@@ -98,8 +98,9 @@ def _task_count(pid: int, group: int | None) -> int:
 class Runner:
     """One worker. `role` names it in messages: `kernel`, `reference` or `incumbent`.
 
-    `returns_outputs` says that its kernel returns its outputs instead of writing them in place; whoever loads it sets
-    that. `wakings` counts the exchanges before which it ran though it had been stopped.
+    `returns_outputs` says that its kernel returns its outputs instead of writing them in place, `keeps_inputs` that its
+    inputs lie in memory of its own; whoever loads it sets both. `wakings` counts the exchanges before which it ran
+    though it had been stopped.
 
     Args:
         role: see above.
@@ -140,6 +141,7 @@ class Runner:
         self.allowance_s = max(_GPU_START_S if gpu else _MIN_START_S, limits["buildMs"] / 1_000)
         self.used_s = 0.0
         self.returns_outputs = False
+        self.keeps_inputs = False
         self.wakings = 0
         self._stopped_at_cpu_ns: int | None = None
         self._log_bytes = limits["logBytes"]
@@ -299,6 +301,19 @@ class Runner:
                 return read_memory(self.pid, address, nbytes)
         except OSError as error:
             message = f"{nbytes} bytes that the {self.role} returned cannot be read: process_vm_readv: {error.strerror}"
+            raise KernelFailure("runtime_error", message) from None
+
+    def write(self, address: int, values: NDArray[np.uint8]) -> None:
+        """Copy bytes into the memory of the stopped worker, where it says that they belong.
+
+        Raises:
+            KernelFailure: they cannot be written there.
+        """
+        try:
+            with watchdog().over(self.pid, _READ_TIMEOUT_S):
+                write_memory(self.pid, address, values)
+        except OSError as error:
+            message = f"the {self.role}'s inputs cannot be written: process_vm_writev: {error.strerror}"
             raise KernelFailure("runtime_error", message) from None
 
     @property

@@ -11,7 +11,10 @@ from typing import Literal, get_args
 import numpy as np
 
 from ksearch_referee.budget import Budget
+from ksearch_referee.build import Build
 from ksearch_referee.compare import Comparison
+from ksearch_referee.cpp_task import CppTask
+from ksearch_referee.cuda_toolchain import find_cuda_toolchain
 from ksearch_referee.environment import cache_folder
 from ksearch_referee.formats import Case, format_of
 from ksearch_referee.gpus import Gpu, visible_gpu
@@ -20,6 +23,7 @@ from ksearch_referee.locks import TimingSlot
 from ksearch_referee.measures import PARCELS
 from ksearch_referee.roofline import Roofline, least
 from ksearch_referee.runner import Runner
+from ksearch_referee.toolchain import Toolchain, find_toolchain
 from ksearch_referee.wire import ExaminationRequest, Request
 from ksearch_referee.worker_environment import Framework
 
@@ -133,6 +137,34 @@ class Session:
         """Return the generator of one purpose, workload and trial; nothing of it is told to a worker."""
         key = (_PURPOSES.index(purpose), workload, trial)
         return np.random.default_rng(np.random.SeedSequence(int(self.seed, 16), spawn_key=key))
+
+    @property
+    def stages(self) -> bool:
+        """Whether kernels get their tensors in memory of a GPU: those of a problem in C++ copy containers there."""
+        return self.gpu is not None and self.problem.cpp is None
+
+    def toolchain_for(self, *, torch: bool) -> Toolchain:
+        """Return what compiles for this device, extensions of torch too if asked for.
+
+        Raises:
+            InfraError: this host does not have it.
+        """
+        return find_toolchain() if self.gpu is None else find_cuda_toolchain(self.gpu, torch=torch)
+
+    def build_task(self, task: CppTask) -> None:
+        """Build the problem's own code in C++, the first time.
+
+        Raises:
+            KernelFailure: it does not build.
+            InfraError: this host has no compiler.
+            TimeUp: `limits.totalMs` ran out.
+        """
+        if task.built.is_file():
+            return
+        sources = task.library("cpp" if self.gpu is None else "cuda")
+        build = Build(sources, self.toolchain_for(torch=False), cache_folder(), self.settings["limits"])
+        self.cleanup.callback(build.close)
+        task.built = build.wait(self.total)
 
     @property
     def reference_framework(self) -> Framework:

@@ -128,7 +128,7 @@ def check_kernel(kernel: Kernel, problem: Format, device: str) -> None:
     modules = {file["path"]: _parse(kernel, file["path"], file["content"]) for file in sources}
     for path, module in modules.items():
         _check_dialect(path, module)
-    if kernel["binding"] in ("c-abi", "torch"):
+    if kernel["binding"] in ("c-abi", "c++", "torch"):
         _check_native(kernel, entry, symbol, problem.declaration(kernel))
         return
     _check_python(modules, entry, symbol, problem.declaration(kernel))

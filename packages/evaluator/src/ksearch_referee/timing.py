@@ -310,7 +310,7 @@ def time_workload(session: Judgement, workers: Workers, record: Record) -> None:
             times = take(session, workers, record)
             guards.check_floor(times.kernel, session.floor_ns(record), "a call time")
             record.times = times
-            if session.gpu is not None:
+            if session.stages:
                 record.device = _device_times(session, workers, record, record.times)
         except KernelFailure as failure:
             record.status = failure.status

@@ -52,7 +52,7 @@ class GpuModeCase(TypedDict):
 
 
 class GpuModeProblem(TypedDict):
-    """Python files with `reference.py` among them; `tests` are checked, `benchmarks` checked and timed."""
+    """Files with `reference.py` or `reference.cuh` among them; `tests` are checked, `benchmarks` checked and timed."""
 
     format: Literal["gpumode"]
     name: str
@@ -75,15 +75,20 @@ Problem = FlashInferProblem | GpuModeProblem | KernelBenchProblem
 Language = Literal["cpp", "python", "triton", "cuda"]
 
 
-class Kernel(TypedDict):
+class Sources(TypedDict):
+    """Files of which those that are native to the language can be compiled (`kernels.native_suffixes`)."""
+
+    language: Language
+    files: list[SourceFile]
+
+
+class Kernel(Sources):
     """A complete solution of one problem; `entryPoint` is `file::symbol`."""
 
     definition: str
-    language: Language
     entryPoint: str
-    binding: Literal["c-abi", "python", "torch"]
+    binding: Literal["c-abi", "c++", "python", "torch"]
     destinationPassing: bool
-    files: list[SourceFile]
 
 
 class CorrectnessSettings(TypedDict):

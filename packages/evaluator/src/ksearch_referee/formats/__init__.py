@@ -1,8 +1,9 @@
 """The formats of a problem. What differs between them is in here, chosen once; all else of the referee is generic."""
 
+from ksearch_referee.cpp_task import is_cpp
 from ksearch_referee.formats.flashinfer import FlashInfer
 from ksearch_referee.formats.format import Case, Format
-from ksearch_referee.formats.gpumode import GpuMode
+from ksearch_referee.formats.gpumode import CppGpuMode, GpuMode
 from ksearch_referee.formats.kernelbench import KernelBench
 from ksearch_referee.wire import CorrectnessSettings, Problem
 
@@ -14,5 +15,5 @@ def format_of(problem: Problem, correctness: CorrectnessSettings) -> Format:
     if problem["format"] == "flashinfer":
         return FlashInfer(problem, correctness)
     if problem["format"] == "gpumode":
-        return GpuMode(problem, correctness)
+        return (CppGpuMode if is_cpp(problem["files"]) else GpuMode)(problem, correctness)
     return KernelBench(problem, correctness)

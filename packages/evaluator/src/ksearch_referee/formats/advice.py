@@ -6,6 +6,7 @@ from ksearch_referee.failures import KernelFailure
 
 _NO_MODULE = re.compile(r"No module named '([^']+)'")
 _GPU = re.compile(r"No CUDA GPUs|compiled with CUDA|'CUDA' backend|NVIDIA driver|\bcuda:?\d*'")
+_CUDA = re.compile(r"\bcuda\w*\.h\b|\bcuda[A-Z]\w*|\b__(?:global|device|host)__")
 _HUB = re.compile(r"hugging\s?face|hf\.co|from_pretrained|LocalEntryNotFound", re.IGNORECASE)
 _PRETRAINED = re.compile(r"""(?:from_pretrained\(\s*|\bmodel_name\s*=\s*)["']([^"']+)["']""")
 
@@ -23,6 +24,13 @@ def missing_gpu(failure: KernelFailure) -> str:
     if _GPU.search(failure.message) is None:
         return ""
     return "the problem's code asks for a GPU, and this request's device is `cpu`"
+
+
+def missing_cuda(failure: KernelFailure) -> str:
+    """Say that code in C++ is CUDA's where a CPU's compiler is asked."""
+    if failure.status != "compile_error" or _CUDA.search(failure.message) is None:
+        return ""
+    return "the problem's code is CUDA's: with the device `cpu` it is compiled as C++ alone"
 
 
 def missing_weights(failure: KernelFailure, source: str) -> str:

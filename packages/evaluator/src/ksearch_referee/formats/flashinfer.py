@@ -7,6 +7,7 @@ import numpy as np
 
 from ksearch_referee.calls import Outputs, Values
 from ksearch_referee.compare import Comparison
+from ksearch_referee.cpp_task import CppTask
 from ksearch_referee.failures import Guard, KernelFailure
 from ksearch_referee.formats.advice import missing_module
 from ksearch_referee.formats.definition import c_prototype, extension_module, layout_of
@@ -28,6 +29,7 @@ class FlashInfer:
     gpu_beginnings = frozenset({("cuda", "c-abi"), ("cuda", "torch"), ("python", "python"), ("triton", "python")})
     makes_inputs = False
     judged_by = ""
+    cpp: CppTask | None = None
     weights: Layout | None = None
 
     def __init__(self, problem: FlashInferProblem, correctness: CorrectnessSettings) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ksearch_referee.calls import Outputs, Values
 from ksearch_referee.compare import Comparison
+from ksearch_referee.cpp_task import CppTask
 from ksearch_referee.failures import Guard, KernelFailure
 from ksearch_referee.layout import Layout
 from ksearch_referee.runner import Runner
@@ -38,6 +39,7 @@ class Format(Protocol):
     `beginnings` are the (language, binding) pairs in which a kernel for a CPU may be written, `gpu_beginnings` those
     for a GPU. `makes_inputs` says that the problem's own code makes the inputs, `judged_by` what judges an output, if
     not the request's tolerances.
+    `cpp` is the problem's own code where that is C++, to be built first; its kernels work on the host's containers.
     `weights`, known after `layouts`, is what a kernel gets when it is loaded.
     """
 
@@ -47,6 +49,7 @@ class Format(Protocol):
     gpu_beginnings: frozenset[tuple[str, str]]
     makes_inputs: bool
     judged_by: str
+    cpp: CppTask | None
     weights: Layout | None
 
     @property

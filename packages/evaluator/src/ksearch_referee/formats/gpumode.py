@@ -1,4 +1,4 @@
-"""GPU MODE: Python files that make inputs, compute the reference and judge an output, all in the reference's worker."""
+"""GPU MODE: files that make inputs, compute the reference and judge an output, all in the reference's worker."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,15 +7,16 @@ import numpy as np
 
 from ksearch_referee.calls import Outputs, Values, ask_about
 from ksearch_referee.compare import Comparison
+from ksearch_referee.cpp_task import CppTask
 from ksearch_referee.dtypes import DtypeError
 from ksearch_referee.failures import Guard, InputError, KernelFailure, ProblemFault
-from ksearch_referee.formats.advice import missing_gpu, missing_module
+from ksearch_referee.formats.advice import missing_cuda, missing_gpu, missing_module
 from ksearch_referee.formats.definition import extension_module
 from ksearch_referee.formats.format import GPU_PYTHON_BEGINNINGS, PYTHON_BEGINNINGS, Case
 from ksearch_referee.formats.learned import Source
 from ksearch_referee.kernels import entry_of
 from ksearch_referee.layout import Layout
-from ksearch_referee.loading import framework_of, load_extension, load_module, load_problem
+from ksearch_referee.loading import framework_of, load_containers, load_extension, load_module, load_problem, load_task
 from ksearch_referee.runner import Runner
 from ksearch_referee.side import Side
 from ksearch_referee.wire import CorrectnessSettings, GpuModeProblem, Kernel
@@ -31,6 +32,7 @@ class GpuMode:
     gpu_beginnings = GPU_PYTHON_BEGINNINGS | {("cuda", "torch")}
     makes_inputs = True
     judged_by = "the problem's own check"
+    cpp: CppTask | None = None
     weights: Layout | None = None
 
     def __init__(self, problem: GpuModeProblem, correctness: CorrectnessSettings) -> None:
@@ -104,3 +106,41 @@ class GpuMode:
         else:
             found.complaint = str(answer["said"]) or "the problem's check refuses it"
         return found
+
+
+class CppGpuMode(GpuMode):
+    """A problem whose code is C++, and so are its kernels: `custom_kernel` takes and returns the task's containers."""
+
+    beginnings = frozenset({("cpp", "c++")})
+    gpu_beginnings = frozenset({("cuda", "c++")})
+
+    def __init__(self, problem: GpuModeProblem, correctness: CorrectnessSettings) -> None:
+        super().__init__(problem, correctness)
+        self._task = CppTask(problem["files"])
+        self.cpp = self._task
+
+    @property
+    def framework(self) -> Framework:
+        """None of torch's: the workers' Python only hands containers on."""
+        return "numpy"
+
+    def declaration(self, kernel: Kernel) -> str:
+        """Return the declaration that our call of the kernel is compiled with."""
+        return f"output_t {entry_of(kernel)[1]}(input_t data);"
+
+    def load_reference(self, reference: Runner, rng: np.random.Generator) -> None:
+        """Load the problem's library."""
+        del rng
+        load_task(reference, self._task.built)
+
+    def advice(self, failure: KernelFailure, case: int | None) -> str:
+        """Say that code is CUDA's where a CPU judges."""
+        del case
+        return missing_cuda(failure)
+
+    def load_kernel(self, runner: Runner, kernel: Kernel, library: Path | None) -> list[Guard]:
+        """Load the kernel's library."""
+        if library is None:
+            raise KernelFailure("compile_error", "there is nothing to build")
+        load_containers(runner, kernel, library, self.declaration(kernel))
+        return []

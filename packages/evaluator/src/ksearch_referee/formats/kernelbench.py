@@ -8,6 +8,7 @@ import numpy as np
 
 from ksearch_referee.calls import Outputs, Values, ask_about
 from ksearch_referee.compare import Comparison
+from ksearch_referee.cpp_task import CppTask
 from ksearch_referee.failures import Guard, KernelFailure
 from ksearch_referee.formats.advice import missing_gpu, missing_module, missing_weights
 from ksearch_referee.formats.format import GPU_PYTHON_BEGINNINGS, PYTHON_BEGINNINGS, Case
@@ -34,6 +35,7 @@ class KernelBench:
     framework: Framework = "torch"
     makes_inputs = True
     judged_by = ""
+    cpp: CppTask | None = None
 
     def __init__(self, problem: KernelBenchProblem, correctness: CorrectnessSettings) -> None:
         self._problem = problem

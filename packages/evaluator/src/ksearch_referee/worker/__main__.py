@@ -24,6 +24,7 @@ from ksearch_referee.layout import Slot, slot_of
 from ksearch_referee.worker import sandbox
 from ksearch_referee.worker.arrays import arrays_of
 from ksearch_referee.worker.binding import Arguments, Binding, DestinationCall, PreparedCall
+from ksearch_referee.worker.containers import ContainerCode
 from ksearch_referee.worker.landlock import Files
 from ksearch_referee.worker.memory import ArenaMemory, Memory
 from ksearch_referee.worker.problem_code import ProblemCode
@@ -67,7 +68,7 @@ class Worker:
 
     def __init__(self, arena_fd: int, device: "CudaMemory | None", keeper: "Keeper | None", framework: str) -> None:
         self._arena_fd = arena_fd
-        self._arena = ArenaMemory()
+        self._arena = ArenaMemory(device.settle if device is not None else None)
         self._device = device
         self._keeper = keeper
         self._kernel_memory = device if device is not None and framework == "cuda" else self._arena
@@ -115,10 +116,11 @@ class Worker:
             self._memory = self._kernel_memory
             self._call = self._binding.prepare(self._bind(frame, self._memory, outputs=self._binding.fills))
         else:
-            self._memory = self._device or self._arena
+            on_host = isinstance(self._binding, ContainerCode)
+            self._memory = self._arena if on_host else self._device or self._arena
             self._bind(frame, self._memory, outputs=True)
             self._call = DestinationCall(partial(self._memory.touch, frame["idleNs"]))
-        return self.flush_logs(frame)
+        return {**self.flush_logs(frame), "places": self._call.places}
 
     def ask(self, frame: Frame) -> Frame:
         """Put the question `what` to the binding, about what lies in the arena, or about sets that are kept."""

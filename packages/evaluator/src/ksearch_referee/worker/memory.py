@@ -64,10 +64,15 @@ class Memory(Protocol):
 
 
 class ArenaMemory:
-    """Tensors right in the arena: nothing has to be copied around a call."""
+    """Tensors right in the arena: nothing has to be copied around a call.
 
-    def __init__(self) -> None:
+    Args:
+        wait: waits for a GPU that a call may use on its own.
+    """
+
+    def __init__(self, wait: Callable[[], None] | None = None) -> None:
         self._arena = np.empty(0, dtype=np.uint8)
+        self._wait = wait
         self._bound: list[np.ndarray] = []
 
     def map(self, arena: np.ndarray) -> None:
@@ -85,7 +90,9 @@ class ArenaMemory:
         del parcel, flush
 
     def settle(self) -> None:
-        """Do nothing: a call that has returned is over."""
+        """Wait for the GPU, if there is one; else a call that has returned is over."""
+        if self._wait is not None:
+            self._wait()
 
     def measure(self, invoke: Callable[[], Any], *, held: bool) -> tuple[Any, Reading]:
         """Refuse: a CPU has no clock but the host's."""
