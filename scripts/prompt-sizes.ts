@@ -150,7 +150,7 @@ function sizesText(title: string, subject: Subject): string {
 
 ${table(["prompt", "tokens", "characters", "stable prefix", "world model", "kernels", "original: characters", "original: tokens"], rows)}
 
-Stable prefix: the ${figure(shared)} tokens with which all prompts of the tree begin (role ${figure(tokensOf(role))}, problem ${figure(tokensOf(problemText(problem, options)))}, machine and rules ${figure(tokensOf(machineText(options)))}); drafts go on with the answer's format (${figure(tokensOf(answerFormat(problem, language, "H100")))}) and share ${figure(sharedByDrafts)}, edits with the rules and the ops and share ${figure(sharedByEdits)}.`;
+Stable prefix: the ${figure(shared)} tokens with which all prompts of the tree begin (role ${figure(tokensOf(role))}, problem ${figure(tokensOf(problemText(problem, options)))}, machine and rules ${figure(tokensOf(machineText(problem, options)))}); drafts go on with the answer's format (${figure(tokensOf(answerFormat(problem, language, "H100")))}) and share ${figure(sharedByDrafts)}, edits with the rules and the ops and share ${figure(sharedByEdits)}.`;
 }
 
 type View = Record<"path" | "open_actions" | "solved" | "not_yet_reachable", object[]> & { left_out: number };

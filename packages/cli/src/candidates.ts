@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import {
   AppError,
-  entryForms,
+  entryFormsOf,
   type Kernel,
   kernelOf,
   kernelOfSolution,
@@ -40,7 +40,7 @@ export function readCandidate(file: string, problem: Problem, { language: wanted
 }
 
 function readSource(file: string, problem: Problem, { language, targetHardware }: Reading): Kernel {
-  const alone = entryForms[problem.format][language].find(({ files }) => files.length === 1)?.files[0];
+  const alone = entryFormsOf(problem, language).find(({ files }) => files.length === 1)?.files[0];
   const files = [{ path: alone ?? basename(file), content: readText(file, "kernel") }];
   const read = kernelOf(files, { problem, language, targetHardware });
   if (!("problem" in read)) return read.kernel;

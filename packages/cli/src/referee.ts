@@ -8,7 +8,9 @@ import {
   Device,
   gpuFacts,
   hostedGpuText,
+  isCppTask,
   type Language,
+  languageFault,
   messageOf,
   type Problem,
   parseJson,
@@ -62,6 +64,8 @@ export type Bench = { facts: string; hardware: string; version: string };
 
 /** Looks at the place of a choice. AppError: it lacks what is wanted, with the mend. */
 export async function benchOf(choice: RefereeChoice, python: string | undefined, wanted: Wanted): Promise<Bench> {
+  const unfit = languageFault(wanted.problem, wanted.language);
+  if (unfit !== null) throw new AppError("caller", "referee.language", `--language: ${unfit}`);
   if (choice.kind === "modal") return modalBench(choice.app, wanted);
   const doctor = choice.kind === "folder" ? readDoctor(choice.path) : await askDoctor(refereePython(python));
   checkFit(doctor, wanted);
@@ -198,9 +202,11 @@ function checkCpu({ compiler, torch, triton }: Doctor, { language, problem }: Wa
     );
 }
 
-/** Whether a problem's reference is torch code: always outside of FlashInfer-Bench, there where it imports it. */
+/** Whether a problem's reference is torch code: in FlashInfer-Bench where it imports it, elsewhere unless it is C++. */
 const needsTorch = (problem: Problem): boolean =>
-  problem.format !== "flashinfer" || /^\s*(import|from)\s+torch\b/m.test(problem.definition.reference);
+  problem.format === "flashinfer"
+    ? /^\s*(import|from)\s+torch\b/m.test(problem.definition.reference)
+    : problem.format !== "gpumode" || !isCppTask(problem);
 
 /** What prompts say of the machine. */
 const machineFacts = (doctor: Doctor, wanted: Wanted): string =>

@@ -4,6 +4,7 @@ import {
   Device,
   type EvaluationSettings,
   Language,
+  languageFault,
   madeFor,
   PolicyName,
   type Problem,
@@ -137,9 +138,12 @@ function oneOf<T>(
 export const deviceOf = (flags: TargetFlags, problem: Problem): Device =>
   oneOf("targetGpu", flags.targetGpu, "device", flags.device) ?? (madeFor(problem) === "cpu" ? "cpu" : "H100");
 
-/** The language of the kernels: the given one, else C++ for a CPU and K-Search's Triton for a GPU. */
-export const languageOf = (flags: TargetFlags, device: Device): Language =>
-  flags.language ?? (device === "cpu" ? "cpp" : "triton");
+/** The language of the kernels: the given one, else C++ for a CPU, and for a GPU K-Search's Triton where it can be. */
+export function languageOf(flags: TargetFlags, device: Device, problem: Problem): Language {
+  if (flags.language !== undefined) return flags.language;
+  if (device === "cpu") return "cpp";
+  return languageFault(problem, "triton") === null ? "triton" : "cuda";
+}
 
 /** The policy, and how it spends attempts. AppError `caller`: flags that contradict each other. */
 function policyOptions(flags: RunFlags, recorded: AttemptsPerNode | null) {

@@ -45,7 +45,7 @@ function recorded(args: readonly string[], of: Problem = problem): RunOptions {
   const device = deviceOf(flags, of);
   return runOptions(flags, {
     device,
-    language: languageOf(flags, device),
+    language: languageOf(flags, device, of),
     deviceFacts: "",
     models: ["m"],
     treeModel: null,

@@ -236,7 +236,7 @@ function optionsOf(argv: readonly string[], problem: Problem, perNode: AttemptsP
   const device = deviceOf(flags, problem);
   const { baselineNs } = settingsFor(problem);
   const evaluation = evaluationOf(flags, problem, device, cores, baselineNs);
-  const language = languageOf(flags, device);
+  const language = languageOf(flags, device, problem);
   return runOptions(flags, { ...facts, device, language, evaluation, baseline: null, attemptsPerNode: perNode });
 }
 

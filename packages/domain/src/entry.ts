@@ -1,5 +1,6 @@
 import type { Kernel, Language } from "./kernel.ts";
-import type { Format } from "./problem.ts";
+import type { Format, Problem } from "./problem.ts";
+import { isCppTask } from "./problems/gpumode.ts";
 
 /** One way to hand in a kernel: the files that it takes, where it begins and how it is called. */
 export type EntryForm = {
@@ -19,6 +20,14 @@ const cFunction = (file: string): EntryForm => ({
   destinationPassing: true,
 });
 
+/** A C++ function of the containers that the problem's own header names. */
+const cppFunction = (file: string): EntryForm => ({
+  files: [file],
+  entryPoint: `${file}::custom_kernel`,
+  binding: "c++",
+  destinationPassing: false,
+});
+
 /** A Python function or class; `native` is compiled into `kernel.so` beside it, which it loads with ctypes. */
 const pythonName = (file: string, symbol: string, ...native: string[]): EntryForm => ({
   files: [file, ...native],
@@ -36,10 +45,10 @@ const torchModule: EntryForm = {
 };
 
 /**
- * How a kernel is handed in and called, by format and language: prompts say it, replies are read by it, and vetting and the
- * `judge` command hold kernels to it. Of two forms the one with more files stands first: a kernel that has them all means it.
+ * How a kernel is handed in and called, by format (`gpumodeCpp`: GPU MODE's problems in C++) and language. Of two forms the
+ * one with more files stands first: a kernel that has them all means it. None: kernels cannot be in that language.
  */
-export const entryForms: Record<Format, Record<Language, readonly [EntryForm, ...EntryForm[]]>> = {
+export const entryForms: Record<Format | "gpumodeCpp", Record<Language, readonly EntryForm[]>> = {
   flashinfer: {
     cpp: [cFunction("kernel.cpp")],
     python: [pythonName("main.py", "run")],
@@ -52,6 +61,12 @@ export const entryForms: Record<Format, Record<Language, readonly [EntryForm, ..
     triton: [pythonName("submission.py", "custom_kernel")],
     cuda: [torchModule, pythonName("submission.py", "custom_kernel", "kernel.cu")],
   },
+  gpumodeCpp: {
+    cpp: [cppFunction("submission.cpp")],
+    python: [],
+    triton: [],
+    cuda: [cppFunction("submission.cu")],
+  },
   kernelbench: {
     cpp: [pythonName("model_new.py", "ModelNew", "kernel.cpp")],
     python: [pythonName("model_new.py", "ModelNew")],
@@ -59,6 +74,16 @@ export const entryForms: Record<Format, Record<Language, readonly [EntryForm, ..
     cuda: [pythonName("model_new.py", "ModelNew", "kernel.cu")],
   },
 };
+
+/** The forms for a problem: prompts say them, replies are read by them, vetting and the `judge` command hold kernels to them. */
+export const entryFormsOf = (problem: Problem, language: Language): readonly EntryForm[] =>
+  entryForms[problem.format === "gpumode" && isCppTask(problem) ? "gpumodeCpp" : problem.format][language];
+
+/** Why a problem's kernels cannot be in a language; null: they can. */
+export function languageFault(problem: Problem, language: Language): string | null {
+  if (entryFormsOf(problem, language).length > 0) return null;
+  return `the problem's code is C++, and its kernels are functions of C++ containers: take cuda for a GPU, cpp for a processor, not ${language}`;
+}
 
 /** File and symbol of an entry point. */
 export function entryOf({ entryPoint }: Pick<EntryForm, "entryPoint">): { file: string; symbol: string } {

@@ -16,8 +16,9 @@ export type SourceFile = z.infer<typeof SourceFile>;
 
 /**
  * A complete solution of one problem: what a draft yields and the referee judges.
- * `binding` says how the entry is called: `c-abi` (an extern "C" function, see `cPrototype`), `python` (an importable
- * function or class), `torch` (a pybind11 module of torch's). `entryForms` (entry.ts) has what prompts ask for.
+ * `binding` says how the entry is called: `c-abi` (an extern "C" function, see `cPrototype`), `c++` (a function of the
+ * containers of a problem in C++), `python` (an importable function or class), `torch` (a pybind11 module of torch's).
+ * `entryForms` (entry.ts) has what prompts ask for.
  * Its identity is {@link kernelId}: the digest of all of this; names and authors are not part of it.
  */
 export const Kernel = z

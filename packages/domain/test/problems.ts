@@ -24,6 +24,23 @@ export const sampleGpuMode = (): GpuModeProblem => ({
   madeFor: "cpu",
 });
 
+/** y = x · factor in GPU MODE's format, in C++. */
+export const sampleCppTask = (): GpuModeProblem => ({
+  ...sampleGpuMode(),
+  files: [
+    {
+      path: "task.h",
+      content:
+        '#include <array>\n#include <vector>\nusing input_t = std::vector<float>;\nusing output_t = input_t;\nconstexpr std::array<const char*, 4> ArgumentNames = {"size", "masked", "factor", "seed"};\n',
+    },
+    {
+      path: "reference.cuh",
+      content:
+        "static input_t generate_input(int size, bool masked, int factor, int seed) {\n  return input_t(size, seed);\n}\nstatic output_t ref_kernel(input_t data) {\n  return data;\n}\nstatic void check_implementation(TestReporter& reporter, input_t data, output_t out) {\n  reporter.pass();\n}\n",
+    },
+  ],
+});
+
 /** x · weight as a KernelBench module. */
 export const sampleKernelBench = (): KernelBenchProblem => ({
   format: "kernelbench",

@@ -95,7 +95,7 @@ async function record(
   const tracking = trackingChoice(flags, wandbDefaults());
   const facts = factsOf(choice, problem);
   const device = deviceOf(flags, problem);
-  const language = languageOf(flags, device);
+  const language = languageOf(flags, device, problem);
   if (madeFor(problem) === "gpu" && device === "cpu")
     tell(
       `${problemName(problem)} has sizes for a GPU: on this CPU one evaluation may take minutes, or end in a time-out`,

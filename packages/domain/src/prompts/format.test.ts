@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { sampleGpuMode, sampleKernelBench } from "../../test/problems.ts";
+import { sampleCppTask, sampleGpuMode, sampleKernelBench } from "../../test/problems.ts";
 import { sampleOptions, sampleProblem } from "../../test/samples.ts";
-import { type EntryForm, entryForms } from "../entry.ts";
+import { type EntryForm, entryForms, entryFormsOf, languageFault } from "../entry.ts";
 import { Kernel, Language } from "../kernel.ts";
 import { cPrototype } from "../problems/flashinfer.ts";
 import type { Device } from "../referee/request.ts";
@@ -12,9 +12,17 @@ import { systemText } from "./problem.ts";
 
 const languages = Language.options;
 const problems = [sampleProblem(), sampleGpuMode(), sampleKernelBench()];
-const every = problems.flatMap((problem) =>
-  languages.map((language) => ({ problem, language, name: `${problem.format}, ${language}` })),
-);
+const inCpp = (["cpp", "cuda"] as const).map((language) => ({
+  problem: sampleCppTask(),
+  language,
+  name: `gpumode in C++, ${language}`,
+}));
+const every = [
+  ...problems.flatMap((problem) =>
+    languages.map((language) => ({ problem, language, name: `${problem.format}, ${language}` })),
+  ),
+  ...inCpp,
+];
 const gpuFor = (language: Language): Device => (language === "cuda" || language === "triton" ? "H100" : "cpu");
 
 /** A file of a kernel as small as its form allows. */
@@ -22,6 +30,7 @@ const smallest = (form: EntryForm, path: string): string => {
   const [file = "", symbol = ""] = form.entryPoint.split("::");
   if (path !== file) return "#pragma once";
   if (form.binding === "c-abi") return `extern "C" void ${symbol}(const float* x) {\n}`;
+  if (form.binding === "c++") return `auto ${symbol}(input_t data) -> output_t {\n  return data;\n}`;
   if (form.binding === "torch")
     return `PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {\n  m.def("${symbol}", &${symbol});\n}`;
   return symbol === "ModelNew" ? "class ModelNew(nn.Module):\n    pass" : `def ${symbol}(x):\n    return x`;
@@ -30,7 +39,7 @@ const smallest = (form: EntryForm, path: string): string => {
 test.each(every)("an answer in each form that the prompt shows is read and passes: $name", ({ problem, language }) => {
   const text = answerFormat(problem, language, gpuFor(language));
   const shown = [...text.matchAll(/<file name="([^"]+)">\n…\n<\/file>/g)].map(([, path]) => path);
-  const forms = entryForms[problem.format][language];
+  const forms = entryFormsOf(problem, language);
   expect(shown.toSorted()).toEqual(forms.flatMap(({ files }) => files).toSorted());
   for (const form of forms) {
     const reply = form.files.map((path) => `<file name="${path}">\n${smallest(form, path)}\n</file>`).join("\n");
@@ -48,7 +57,7 @@ test.each(every)("an answer in each form that the prompt shows is read and passe
 
 test.each(every)("the prompt says where the kernel begins: $name", ({ problem, language }) => {
   const text = answerFormat(problem, language, gpuFor(language));
-  for (const { entryPoint } of entryForms[problem.format][language]) {
+  for (const { entryPoint } of entryFormsOf(problem, language)) {
     const [file = "", symbol = ""] = entryPoint.split("::");
     expect(text).toMatch(
       new RegExp(`\`${file.replace(".", "\\.")}\` must (define|expose)[^\n]*(\n[^\n]*){0,4}\\b${symbol}\\b`),
@@ -83,6 +92,23 @@ test.each(every)(
       expect((text.match(rule) ?? []).length).toBeLessThanOrEqual(1);
   },
 );
+
+test("kernels of a problem in C++ are functions of its containers, and nothing else", () => {
+  const problem = sampleCppTask();
+  expect(answerFormat(problem, "cuda", "H100")).toContain("\noutput_t custom_kernel(input_t data);\n");
+  expect(answerFormat(problem, "cuda", "H100")).toContain("copying to the GPU and back is part of the call");
+  expect(answerFormat(problem, "cpp", "cpu")).not.toContain("GPU");
+  expect(systemText(problem, sampleOptions())).toContain("## reference.cuh\n```cpp\nstatic input_t generate_input");
+  for (const language of ["python", "triton"] as const) {
+    expect(languageFault(problem, language)).toMatch(/take cuda for a GPU, cpp for a processor, not/);
+    const file = { path: "submission.py", content: "def custom_kernel(data):\n    return data\n" };
+    const read = readKernel(file.content, { problem, language, targetHardware: "cpu" });
+    expect(read).toEqual({ problem: languageFault(problem, language) });
+    const kernel = { definition: "scale", language, entryPoint: "submission.py::custom_kernel", binding: "python" };
+    const more = { destinationPassing: false, targetHardware: ["cpu"], dependencies: [], files: [file] };
+    expect(vetKernel({ ...kernel, ...more } as Kernel, problem)).toBe(languageFault(problem, language));
+  }
+});
 
 test.each(["cpp", "cuda"] as const)("a %s prompt shows the exact prototype of a definition", (language) => {
   const problem = sampleProblem();

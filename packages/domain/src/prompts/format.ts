@@ -1,4 +1,4 @@
-import { type EntryForm, entryForms, entryOf } from "../entry.ts";
+import { type EntryForm, entryFormsOf, entryOf } from "../entry.ts";
 import type { Language } from "../kernel.ts";
 import type { Problem } from "../problem.ts";
 import { cPrototype, type Definition, type Dtype } from "../problems/flashinfer.ts";
@@ -9,7 +9,7 @@ const titles: Record<Language, string> = { cpp: "C++20", python: "Python", trito
 /** How the answer must look and be called, for one format, language and target. Stated once. */
 export function answerFormat(problem: Problem, language: Language, device: Device): string {
   // The form with fewer files is the simpler one, so it is told first.
-  const forms = entryForms[problem.format][language].toReversed();
+  const forms = entryFormsOf(problem, language).toReversed();
   const ways = forms.map((form, index) => {
     const text = `${skeleton(form)}\n${conventionText(problem, language, device, form)}`;
     return forms.length === 1 ? text : `## Way ${index + 1}\n${text}`;
@@ -31,6 +31,8 @@ function conventionText(problem: Problem, language: Language, device: Device, fo
   switch (form.binding) {
     case "c-abi":
       return problem.format === "flashinfer" ? cText(problem.definition, language, form) : "";
+    case "c++":
+      return containerText(language, form);
     case "torch":
       return torchText(problem, form);
     case "python":
@@ -73,6 +75,18 @@ function bitsText(definition: Definition, language: Language): string {
     ];
   });
   return told.length === 0 ? "" : ` Narrow floats come as their bits: ${told.join(", ")}.`;
+}
+
+/** A function of the problem's own containers. */
+function containerText(language: Language, form: EntryForm): string {
+  const { file, symbol } = entryOf(form);
+  const gpu = language === "cuda";
+  return `\`${file}\` must define exactly this function, with external linkage:
+\`\`\`cpp
+#include "task.h"
+output_t ${symbol}(input_t data);
+\`\`\`
+It gets what \`generate_input\` returns and returns what \`ref_kernel\` returns, in containers of the same sizes. The argument is yours: change it, move from it, return it.${gpu ? " Its containers are in host memory, and so are those that you return: copying to the GPU and back is part of the call, and so is what you allocate there; `CUDA_CHECK` is in `utils.h`." : ""} The problem's headers can be included, except \`reference.cuh\`.`;
 }
 
 /** K-Search's three files: a torch extension. */

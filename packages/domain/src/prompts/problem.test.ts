@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { sampleGpuMode, sampleKernelBench } from "../../test/problems.ts";
+import { sampleCppTask, sampleGpuMode, sampleKernelBench } from "../../test/problems.ts";
 import { sampleOptions, sampleProblem } from "../../test/samples.ts";
 import type { Problem } from "../problem.ts";
 import { type EvaluationSettings, hardenedSettings } from "../referee/request.ts";
@@ -10,7 +10,7 @@ const options = (changes: Partial<EvaluationSettings> = {}) =>
   sampleOptions({ evaluation: { ...hardenedSettings, ...changes } });
 const linesOf = (problem: Problem, changes: Partial<EvaluationSettings> = {}) =>
   problemText(problem, options(changes)).split("\n");
-const everyProblem = [sampleProblem(), sampleGpuMode(), sampleKernelBench()];
+const everyProblem = [sampleProblem(), sampleGpuMode(), sampleCppTask(), sampleKernelBench()];
 
 test("the specification of a definition is whole: axes, tensors, sizes, tolerance, score, reference", () => {
   const lines = linesOf(sampleProblem());
@@ -121,12 +121,13 @@ test("the text is the same whenever it is made, for equal problems and settings"
 });
 
 test("the machine text says what the referee does, and nothing of what these settings leave out", () => {
-  const hardened = machineText(options());
+  const hardened = machineText(sampleProblem(), options());
   expect(hardened).toContain("Target: cpu. 2 cores.");
   expect(hardened).toContain("new values in new buffers with cold caches; every output is checked");
   for (const rule of ["writing to inputs", "from one call to the next", "after the return", "other processes"])
     expect(hardened).toContain(rule);
   const compat = machineText(
+    sampleProblem(),
     options({
       profile: "compat",
       timing: { ...hardenedSettings.timing, inputs: "same", flushCache: false },
@@ -138,8 +139,14 @@ test("the machine text says what the referee does, and nothing of what these set
 });
 
 test("only a GPU has streams to launch on", () => {
-  expect(machineText(options())).not.toMatch(/synchronise/);
-  expect(machineText({ ...options(), device: "H100" })).toContain("Launch on the current stream");
+  expect(machineText(sampleProblem(), options())).not.toMatch(/synchronise/);
+  expect(machineText(sampleProblem(), { ...options(), device: "H100" })).toContain("Launch on the current stream");
+});
+
+test("containers are the kernel's own to write to, and nobody waits for its work on a GPU", () => {
+  const text = machineText(sampleCppTask(), { ...options(), device: "H100" });
+  expect(text).toContain("has to be over when you return");
+  expect(text).not.toMatch(/writing to inputs|memory of an input|current stream/);
 });
 
 test("prompts name no version of a library and order no tensor cores", () => {

@@ -1,6 +1,6 @@
 import { type Problem, workloadsOf } from "../problem.ts";
 import type { FlashInferProblem, TensorSpec } from "../problems/flashinfer.ts";
-import type { GpuModeProblem } from "../problems/gpumode.ts";
+import { type GpuModeProblem, isCppTask } from "../problems/gpumode.ts";
 import type { KernelBenchProblem } from "../problems/kernelbench.ts";
 import type { EvaluationSettings } from "../referee/request.ts";
 import type { RunOptions } from "../search/options.ts";
@@ -64,7 +64,7 @@ function gpuModeText(problem: GpuModeProblem, settings: Settings): string[] {
     section("Score", [scoreText(settings, "timed case")]),
     ...problem.files
       .filter(({ path }) => !notShown.has(path))
-      .map(({ path, content }) => `## ${path}\n${pythonFence(content)}`),
+      .map(({ path, content }) => `## ${path}\n${path.endsWith(".py") ? pythonFence(content) : cppFence(content)}`),
   ];
 }
 
@@ -120,20 +120,23 @@ function scoreOver(aggregate: Settings["aggregate"], ratio: string, unit: string
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 const pythonFence = (code: string): string => `\`\`\`python\n${code.trim()}\n\`\`\``;
+const cppFence = (code: string): string => `\`\`\`cpp\n${code.trim()}\n\`\`\``;
 const section = (title: string, lines: readonly string[]): string =>
   lines.length === 0 ? "" : `## ${title}\n${lines.join("\n")}`;
 const parts = (list: readonly string[]): string => list.filter((part) => part !== "").join("\n\n");
 
 /** The machine that judges, and what the referee does, so that no attempt is spent on finding it out. */
-export function machineText({ device, deviceFacts, evaluation }: RunOptions): string {
+export function machineText(problem: Problem, { device, deviceFacts, evaluation }: RunOptions): string {
   const { timing, correctness } = evaluation;
   const calls = timing.inputs === "fresh" ? "new values in new buffers" : "the same inputs";
-  const gpu =
-    "Launch on the current stream (the default one where none is named) and do not synchronise: the referee waits for that stream.";
+  const isCpp = problem.format === "gpumode" && isCppTask(problem);
+  const gpu = isCpp
+    ? "All that you begin on the GPU has to be over when you return."
+    : "Launch on the current stream (the default one where none is named) and do not synchronise: the referee waits for that stream.";
   return [
     `# Machine\nTarget: ${device}. ${deviceFacts}`,
     `Each timed call gets ${calls}${timing.flushCache ? " with cold caches" : ""}${correctness.checkTimed === "all" ? "; every output is checked" : ""}.${device === "cpu" ? "" : ` ${gpu}`}`,
-    "Refused: writing to inputs; returning memory of an input or of an earlier result; keeping results or prepared weights from one call to the next; reading the clock; leaving work to run after the return (threads, other streams); other processes, so compilers too (load_inline, torch.compile); network; files but the kernel's own.",
+    `Refused: ${isCpp ? "" : "writing to inputs; returning memory of an input or of an earlier result; "}keeping results or prepared weights from one call to the next; reading the clock; leaving work to run after the return (threads, other streams); other processes, so compilers too (load_inline, torch.compile); network; files but the kernel's own.`,
     "Do not fix sizes that the specification lets vary.",
   ].join("\n");
 }
@@ -143,5 +146,5 @@ export const systemText = (problem: Problem, options: RunOptions): string =>
   parts([
     "You are a performance engineer who makes one numerical kernel as fast as the hardware allows while keeping its results right.",
     problemText(problem, options),
-    machineText(options),
+    machineText(problem, options),
   ]);

@@ -1,4 +1,4 @@
-import { type EntryForm, entryForms, entryOf } from "../entry.ts";
+import { type EntryForm, entryFormsOf, entryOf, languageFault } from "../entry.ts";
 import { type Kernel, Kernel as KernelSchema, type Language, type SourceFile } from "../kernel.ts";
 import { type Problem, problemName } from "../problem.ts";
 import { afterThinking, type Block, fencedBlocks, taggedBlocks } from "./blocks.ts";
@@ -20,7 +20,9 @@ type Found = { files: Files } | { problem: string };
  * harm. What is cut off or has no entry is a problem with its reason; nothing is repaired (spec/ksearch.md 4.3, B12).
  */
 export function readKernel(reply: string, context: Context): ReadKernel {
-  const forms = entryForms[context.problem.format][context.language];
+  const unfit = languageFault(context.problem, context.language);
+  if (unfit !== null) return { problem: unfit };
+  const forms = entryFormsOf(context.problem, context.language);
   if (reply.trim() === "") return { problem: "the reply is empty" };
   if (reply.length > longestReply)
     return { problem: `the reply has ${reply.length} characters, more than ${longestReply}` };
@@ -32,9 +34,11 @@ export function readKernel(reply: string, context: Context): ReadKernel {
   return fault === null ? kernelOf(sources(found.files), context) : { problem: fault };
 }
 
-/** Files as a kernel of a language, by the conventions of `entryForms`. */
+/** Files as a kernel of a language, by the conventions of `entryFormsOf`. */
 export function kernelOf(files: readonly SourceFile[], { problem, language, targetHardware }: Context): ReadKernel {
-  const forms = entryForms[problem.format][language];
+  const unfit = languageFault(problem, language);
+  if (unfit !== null) return { problem: unfit };
+  const forms = entryFormsOf(problem, language);
   const byPath = new Map(files.map(({ path, content }) => [path, content]));
   const form = formOf(byPath, forms);
   if (form === null) return { problem: missingFiles(byPath, forms) };

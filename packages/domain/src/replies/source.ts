@@ -34,7 +34,7 @@ const definesName = (code: string, symbol: string): boolean =>
 /** Whether C++ code has the function with its arguments and a body. */
 function definesFunction(code: string, symbol: string): boolean {
   const parenthesis = new RegExp(
-    `(\\b${symbol}\\s*)?\\(|\\)(\\s*(?:noexcept\\s*(?:\\([^()]*\\)\\s*)?)?(?:->\\s*void\\s*)?\\{)?`,
+    `(\\b${symbol}\\s*)?\\(|\\)(\\s*(?:noexcept\\s*(?:\\([^()]*\\)\\s*)?)?(?:->\\s*\\w+\\s*)?\\{)?`,
     "g",
   );
   const opened: boolean[] = [];

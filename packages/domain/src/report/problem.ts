@@ -1,16 +1,14 @@
 import type { SourceFile } from "../kernel.ts";
 import type { Problem, WorkloadFacts } from "../problem.ts";
+import { gpuModeReference } from "../problems/gpumode.ts";
 
-/** The Python that a problem's kernels are held against. */
+/** The code that a problem's kernels are held against. */
 export function referenceOf(problem: Problem): SourceFile {
   switch (problem.format) {
     case "flashinfer":
       return { path: "reference.py", content: problem.definition.reference };
     case "gpumode":
-      return {
-        path: "reference.py",
-        content: problem.files.find(({ path }) => path === "reference.py")?.content ?? "",
-      };
+      return gpuModeReference(problem);
     case "kernelbench":
       return { path: `${problem.title}.py`, content: problem.source };
   }

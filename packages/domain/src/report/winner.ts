@@ -23,7 +23,7 @@ ${
   isPython || entry === undefined
     ? null
     : html`<details class="fold"><summary><h3>Beside the reference</h3></summary>
-<p class="quiet">The reference is Python and the kernel is not, so the two stand side by side.</p>
+<p class="quiet">${reference.path.endsWith(".py") ? "The reference is Python and the kernel is not, so the two stand side by side." : "Both are C++, and share little but their types."}</p>
 <div class="beside">${sourceBox(reference.path, reference.content)}${sourceBox(`${entry.path} again`, entry.content)}</div></details>`
 }`;
 }

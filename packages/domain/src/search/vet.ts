@@ -1,4 +1,4 @@
-import { entryForms, entryOf } from "../entry.ts";
+import { entryFormsOf, entryOf, languageFault } from "../entry.ts";
 import type { Kernel } from "../kernel.ts";
 import { type Problem, problemName } from "../problem.ts";
 import { entryFault, sourceFault, withoutComments } from "../replies/source.ts";
@@ -31,7 +31,9 @@ function formFault(
   { language, entryPoint, binding, destinationPassing, files }: Kernel,
   problem: Problem,
 ): string | null {
-  const forms = entryForms[problem.format][language];
+  const unfit = languageFault(problem, language);
+  if (unfit !== null) return unfit;
+  const forms = entryFormsOf(problem, language);
   const form = forms.find((each) => each.entryPoint === entryPoint);
   if (form === undefined)
     return `a ${language} kernel for this problem begins in ${forms.map((each) => each.entryPoint).join(" or ")}, not in ${entryPoint}`;

@@ -138,14 +138,112 @@ describe("a problem's folder", () => {
   });
 });
 
-describe("refused, with the place and the mend", () => {
+const cppReference =
+  "static input_t generate_input(int seed, int size) {}\nstatic output_t ref_kernel(input_t data) {}\nstatic void check_implementation(TestReporter& reporter, input_t data, output_t out) {}\n";
+
+const cppTask = `
+lang: cu
+description: Copy.
+files:
+  - {"name": "eval.cu", "source": "eval.cu"}
+  - {"name": "task.h", "source": "task.h"}
+  - {"name": "utils.h", "source": "../utils.h"}
+  - {"name": "reference.cuh", "source": "reference.cuh"}
+  - {"name": "submission.cu", "source": "@SUBMISSION@"}
+config:
+  sources: ["eval.cu", "submission.cu"]
+  include_dirs: []
+templates:
+  CUDA: "template.cu"
+tests:
+  - {"size": 128, "seed": 5236}
+benchmarks:
+  - {"size": 65536, "mode": "True", "seed": 125432}
+`;
+const taskHeader = "#pragma once\nusing input_t = float;\nusing output_t = input_t;\n";
+
+/** A problem in C++, its task.yml changed at one place. */
+function readCpp(from = "", to = "", more: Files = {}) {
+  if (!cppTask.includes(from)) throw new Error(`the task has no ${from}`);
+  return read(cppTask.replace(from, to), {
+    "utils.h": "#pragma once\n",
+    "scale/task.h": taskHeader,
+    "scale/reference.cuh": cppReference,
+    ...more,
+  });
+}
+
+describe("a problem in C++", () => {
+  test("is read by its headers, without the runner", () => {
+    expect(readCpp()).toEqual({
+      problem: {
+        format: "gpumode",
+        name: "scale",
+        description: "Copy.",
+        files: [
+          { path: "task.h", content: taskHeader },
+          { path: "utils.h", content: "#pragma once\n" },
+          { path: "reference.cuh", content: cppReference },
+        ],
+        tests: [{ id: "size=128", args: { size: 128 } }],
+        benchmarks: [{ id: "size=65536 mode", args: { size: 65_536, mode: true } }],
+        rankingBy: "last",
+        madeFor: null,
+      },
+      notes: ["eval.cu is GPU MODE's own runner and is not read: the referee has its own"],
+    });
+  });
+
+  test("has its macros at the top of task.h; flags that the referee's own say are no matter", () => {
+    const config =
+      'include_dirs: []\n  defines: {WIDTH: 4, NAME: "\\"x\\"", ON: }\n  compile_flags: [-O3, --std=c++20]';
+    expect(readCpp("include_dirs: []", config).problem.files[0]?.content).toBe(
+      `#define WIDTH 4\n#define NAME "x"\n#define ON\n${taskHeader}`,
+    );
+  });
+
   test.each<[string, string, string, RegExp]>([
     [
-      "a reference in C++",
-      replaced('lang: "py"', "lang: cu").replaceAll("reference.py", "reference.cuh"),
-      "problem.lang",
-      /task\.yml: lang: cu, and the reference is in C\+\+: .* put generate_input, .* into a reference\.py beside it/,
+      "a second source",
+      '"submission.cu"]',
+      '"submission.cu", "more.cu"]',
+      /config\.sources: 'more\.cu' .* into a header/,
     ],
+    ["folders of the machine", "include_dirs: []", "include_dirs: [/opt/tk]", /include_dirs: .* list the headers/],
+    ["flags", "include_dirs: []", "compile_flags: [-O3, -lcublas]", /compile_flags: '-lcublas' cannot be given/],
+    ["a macro that is none", "include_dirs: []", 'defines: {"A B": 1}', /config\.defines\.A B: /],
+    ["a macro of two lines", "include_dirs: []", 'defines: {A: "1\\n2"}', /config\.defines\.A: on one line/],
+    [
+      "no task.h",
+      '  - {"name": "task.h", "source": "task.h"}\n',
+      "",
+      /no task\.h with 'input_t': kernels are compiled with it/,
+    ],
+    ["no reference", "reference.cuh", "kernel.cuh", /no file reference\.py, nor reference\.cuh/],
+    [
+      "a file to compile",
+      '"name": "utils.h"',
+      '"name": "utils.cu"',
+      /'utils\.cu' would be compiled by itself: name it/,
+    ],
+    ["a list", '"size": 128', '"size": [1]', /tests\[0\]: 'size' is a list/],
+  ])("with %s is refused", (_, from, to, message) => {
+    const more = { "scale/kernel.cuh": cppReference };
+    expect(refusal(() => readCpp(from, to, more)).message).toMatch(message);
+  });
+
+  test("without its functions is refused, and with both references", () => {
+    const without = { "scale/reference.cuh": cppReference.replace("generate_input", "generate") };
+    expect(refusal(() => readCpp("", "", without)).message).toContain(
+      "reference.cuh has no top-level 'generate_input'",
+    );
+    const both = '  - {"name": "reference.py", "source": "reference.py"}\nconfig:';
+    expect(refusal(() => readCpp("config:", both)).message).toContain("both a reference.py and a reference.cuh");
+  });
+});
+
+describe("refused, with the place and the mend", () => {
+  test.each<[string, string, string, RegExp]>([
     ["another language", replaced('lang: "py"', "lang: rs"), "problem.invalid", /task\.yml: lang: /],
     [
       "several GPUs",

@@ -1,5 +1,5 @@
 import { basename, dirname, normalize } from "node:path";
-import { AppError, GpuModeProblem, messageOf } from "@ksearch/domain";
+import { AppError, GpuModeProblem, messageOf, type SourceFile } from "@ksearch/domain";
 import { parseDocument } from "yaml";
 import { z } from "zod";
 import { type Folder, openFolder } from "../folder.ts";
@@ -9,6 +9,12 @@ import { casesOf } from "./cases.ts";
 
 /** `benchmark`: the timed cases alone. `leaderboard`: also the tests, which are checked and not timed. */
 export type GpuModeMode = "benchmark" | "leaderboard";
+
+/** What stands for a submission among the files of a task. */
+const submission = "@SUBMISSION@";
+
+/** GPU MODE's runner of problems in C++; its Python one is named in `config.main`. */
+const runnerInCpp = "eval.cu";
 
 const Cases = z.array(z.record(z.string(), z.unknown(), "a map of flat values"));
 
@@ -20,7 +26,20 @@ const Task = z.looseObject({
   multi_gpu: z.literal(false, "problems for several GPUs cannot be judged").default(false),
   description: z.string().default(""),
   files: z.array(z.object({ name: z.string(), source: z.string() })),
-  config: z.looseObject({ main: z.string().default("eval.py"), sources: z.array(z.string()).default([]) }).prefault({}),
+  config: z
+    .looseObject({
+      main: z.string().default("eval.py"),
+      sources: z.array(z.string()).default([]),
+      include_dirs: z.array(z.string()).nullish(),
+      defines: z
+        .record(
+          z.string().regex(/^[A-Za-z_]\w*$/, "the name of a macro"),
+          z.union([z.string().regex(/^[^\n\\]*$/, "on one line"), z.number()]).nullable(),
+        )
+        .nullish(),
+      compile_flags: z.array(z.string()).nullish(),
+    })
+    .prefault({}),
   tests: Cases.nullish(),
   benchmarks: Cases,
   ranking_by: z.enum(["last", "mean", "geom"]).default("last"),
@@ -47,27 +66,48 @@ export function readGpuMode(path: string, mode: GpuModeMode): { problem: GpuMode
   const shown = folder.show("task.yml");
   if (!folder.isFile("task.yml")) throw new AppError("caller", "dataset.layout", `${shown} is missing`);
   const task = parsed(Task, yamlOf(folder), shown);
-  if (task.lang === "cu" && !task.files.some(({ name }) => name === "reference.py"))
-    throw new AppError(
-      "caller",
-      "problem.lang",
-      `${shown}: lang: cu, and the reference is in C++: ksearch judges by a reference in Python, whatever kernels are written in; put generate_input, ref_kernel and check_implementation into a reference.py beside it`,
-    );
-  const runners = [task.config.main, ...task.config.sources];
-  const files = task.files.filter(({ name, source }) => source !== "@SUBMISSION@" && !runners.includes(name));
+  const isCpp = task.lang === "cu" && !task.files.some(({ name }) => name === "reference.py");
   const above = openFolder(dirname(folder.root), "folder of GPU MODE problems");
+  const runners = isCpp ? [runnerInCpp] : [task.config.main, ...task.config.sources];
+  const files = task.files
+    .filter(({ name, source }) => source !== submission && !runners.includes(name))
+    .map(({ name, source }) => ({ path: name, content: sourceText(above, folder, source) }));
   const cases = casesOf(task.benchmarks, task.tests ?? [], shown);
   const problem = {
     format: "gpumode",
     name: task.name ?? basename(folder.root),
     description: task.description.trim(),
-    files: files.map(({ name, source }) => ({ path: name, content: sourceText(above, folder, source) })),
+    files: isCpp ? cppFiles(task, files, shown) : files,
     tests: mode === "leaderboard" ? cases.tests : [],
     benchmarks: cases.benchmarks,
     rankingBy: task.ranking_by,
     madeFor: task.made_for ?? null,
   };
-  return { problem: parsed(GpuModeProblem, problem, shown), notes: notesOn(task, shown) };
+  return { problem: parsed(GpuModeProblem, problem, shown), notes: notesOn(task, isCpp, shown) };
+}
+
+/** Flags that say what the referee's own say: they change no meaning. */
+const impliedFlag = /^(-O[0-3]|-{1,2}std=c\+\+(11|14|17|20))$/;
+
+/** The headers of a problem in C++, with the macros of its configuration. AppError `caller`: it is built in a way of its own. */
+function cppFiles({ config, files: named }: Task, files: readonly SourceFile[], shown: string): SourceFile[] {
+  const refuse = (what: string): AppError => new AppError("caller", "problem.build", `${shown}: config.${what}`);
+  const submitted = named.find(({ source }) => source === submission)?.name;
+  const other = config.sources.find((name) => name !== runnerInCpp && name !== submitted);
+  if (other !== undefined)
+    throw refuse(`sources: '${other}' would be compiled by itself: move what it holds into a header (.h, .cuh)`);
+  if (config.include_dirs?.length)
+    throw refuse(`include_dirs: folders of the machine are not read: list the headers that are needed under files`);
+  const flag = config.compile_flags?.find((each) => !impliedFlag.test(each));
+  if (flag !== undefined)
+    throw refuse(
+      `compile_flags: '${flag}' cannot be given, kernels are built with the referee's own flags: leave it out, or write what it says into the code (macros into defines)`,
+    );
+  const macros = Object.entries(config.defines ?? {}).map(([name, value]) => `#define ${name} ${value ?? ""}`.trim());
+  if (macros.length === 0) return [...files];
+  return files.map((file) =>
+    file.path === "task.h" ? { ...file, content: `${macros.join("\n")}\n${file.content}` } : file,
+  );
 }
 
 function sourceText(above: Folder, folder: Folder, source: string): string {
@@ -97,16 +137,16 @@ function yamlOf(folder: Folder): unknown {
   }
 }
 
-function notesOn(task: Task, shown: string): string[] {
+function notesOn(task: Task, isCpp: boolean, shown: string): string[] {
   const known = new Set<string>([...Object.keys(Task.shape), ...passedBy]);
   const unknown = Object.keys(task).filter((key) => !known.has(key));
   const runner = [task.config.main, ...task.config.sources].find((main) =>
-    task.files.some(({ name, source }) => name === main && source !== "@SUBMISSION@"),
+    task.files.some(({ name, source }) => name === main && source !== submission),
   );
   return [
     ...(unknown.length > 0 ? [`${shown}: not known, and without effect: ${unknown.join(", ")}`] : []),
     ...(runner ? [`${runner} is GPU MODE's own runner and is not read: the referee has its own`] : []),
-    ...(task.lang === "cu" ? ["it is meant for kernels in CUDA: search it with --language cuda"] : []),
+    ...(task.lang === "cu" && !isCpp ? ["it is meant for kernels in CUDA: search it with --language cuda"] : []),
   ];
 }
 
