@@ -6,6 +6,7 @@ import {
   kernelOf,
   kernelOfSolution,
   type Language,
+  languageFault,
   type Problem,
   problemName,
 } from "@ksearch/domain";
@@ -40,6 +41,8 @@ export function readCandidate(file: string, problem: Problem, { language: wanted
 }
 
 function readSource(file: string, problem: Problem, { language, targetHardware }: Reading): Kernel {
+  const unfit = languageFault(problem, language);
+  if (unfit !== null) throw new AppError("caller", "kernel.unusable", `${file}: ${unfit}`);
   const alone = entryFormsOf(problem, language).find(({ files }) => files.length === 1)?.files[0];
   const files = [{ path: alone ?? basename(file), content: readText(file, "kernel") }];
   const read = kernelOf(files, { problem, language, targetHardware });

@@ -1,7 +1,10 @@
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { problemDigest } from "@ksearch/domain";
 import { describe, expect, test } from "vitest";
+import { loadProblem } from "../src/problems.ts";
 import { ksearch, lastJson, newFolder } from "./stand-ins.ts";
 
 /**
@@ -30,6 +33,30 @@ const searches: { name: string; format: string; policy: string; more: string[] }
   { name: "kernelbench_l1_p1", format: "kernelbench", policy: "plain", more: [] },
 ];
 
+/** Replies to a search on the problem in C++ that is shipped: the starter, one that is wrong, and another right one. */
+function repliesInCpp(): string {
+  const { problem } = loadProblem("softmax_rows", { problems: `${home}problems` });
+  const starter = readFileSync(`${home}problems/gpumode/softmax_rows/submission.cpp`, "utf8");
+  const drafts = [starter, starter.replace("- largest", ""), starter.replace("row[j] /= sum", "row[j] *= 1 / sum")];
+  const head = {
+    format: "ksearch-transcript",
+    version: 1,
+    problem: "softmax_rows",
+    problemDigest: problemDigest(problem),
+  };
+  const about = { attemptsPerNode: { base: 2, max: 2 }, label: "a test", recordedAt: "2026-11-24T00:00:00.000Z" };
+  const usage = { inputTokens: 1, cachedInputTokens: 0, outputTokens: 1, reasoningTokens: 0, estimated: true };
+  const lines = drafts.map((draft, index) => ({
+    slot: `draft/root/${index + 1}`,
+    text: `<file name="submission.cpp">\n${draft}</file>`,
+    model: "a test",
+    usage,
+  }));
+  const file = join(newFolder(), "softmax_rows.jsonl");
+  writeFileSync(file, [{ ...head, ...about }, ...lines].map((line) => `${JSON.stringify(line)}\n`).join(""));
+  return file;
+}
+
 describe("searches with recorded replies", { timeout: 300_000 }, () => {
   test.each(searches)("$name under policy $policy: a kernel is found and confirmed", async (search) => {
     const { name, format, policy, more } = search;
@@ -48,6 +75,17 @@ describe("searches with recorded replies", { timeout: 300_000 }, () => {
     expect(lastJson(ended)).toMatchObject({ status: "succeeded", attempts: 3, bestScore: expect.any(Number) });
     const created = JSON.parse(ended.stdout.split("\n")[0] ?? "");
     expect(created).toMatchObject({ type: "run.created", problem: name, options: { policy, device: "cpu" } });
+    expect(ended.stdout).toContain('"type":"best.confirmed","kernelId":"ker_');
+  });
+
+  test("a problem in C++, whose kernels take and return its containers", async () => {
+    if (!existsSync(python)) return console.warn("softmax_rows is skipped: there is no referee here");
+    const cwd = newFolder();
+    const ended = await ksearch(["run", "softmax_rows", "--transcript", repliesInCpp(), ...short], { cwd });
+    expect({ code: ended.code, stderr: ended.stderr }).toEqual({ code: 0, stderr: "" });
+    expect(lastJson(ended)).toMatchObject({ status: "succeeded", attempts: 3, bestScore: expect.any(Number) });
+    const judged = [...ended.stdout.matchAll(/"type":"attempt.judged","attempt":\d,"status":"(\w+)"/g)];
+    expect(judged.map(([, status]) => status)).toEqual(["passed", "incorrect_numerical", "passed"]);
     expect(ended.stdout).toContain('"type":"best.confirmed","kernelId":"ker_');
   });
 });

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import blended
 import pytest
 from affine import SETTINGS
 from masked import submission
@@ -18,6 +19,7 @@ needs_torch = pytest.mark.skipif(package_version("torch") is None, reason="no to
 
 PROBLEMS = Path(__file__).resolve().parents[3] / "problems"
 TRIMUL = PROBLEMS / "gpumode" / "trimul"
+SOFTMAX = PROBLEMS / "gpumode" / "softmax_rows"
 STARTER = (TRIMUL / "submission.py").read_text()
 KERNELBENCH = sorted((PROBLEMS / "kernelbench").glob("level*/*.py"))
 
@@ -46,6 +48,13 @@ def trimul(name: str = "trimul_small") -> dict[str, Any]:
         "rankingBy": "geom",
         "madeFor": "cpu",
     }
+
+
+def softmax() -> dict[str, Any]:
+    files = [{"path": file, "content": (SOFTMAX / file).read_text()} for file in ("task.h", "reference.cuh")]
+    small = [{"id": "t0", "args": {"rows": 7, "columns": 33, "spread": 200}}]
+    more = {"name": "softmax_rows", "files": files, "tests": [], "benchmarks": small}
+    return {**blended.problem(), **more}
 
 
 def kernelbench(path: Path) -> dict[str, Any]:
@@ -134,3 +143,17 @@ def test_mistakes_show(replaced: str, by: str) -> None:
     result = judged(STARTER.replace(replaced, by))
     assert result["status"] == "incorrect_numerical"
     assert "elements are off" in result["message"]
+
+
+def test_softmax_rows_is_admitted_and_mistakes_in_its_starter_show() -> None:
+    examination = examined(softmax())
+    assert examination["status"] == "admitted", examination["reasons"]
+    assert examination["workloads"][0]["trivialPasses"] == []
+    starter = (SOFTMAX / "submission.cpp").read_text()
+    for source, status in (
+        (starter, "passed"),
+        (starter.replace("- largest", ""), "incorrect_numerical"),
+        (starter.replace("row[j] /= sum", "row[j] /= columns"), "incorrect_numerical"),
+    ):
+        kernel = blended.submission(source, definition="softmax_rows")
+        assert judge(blended.request(kernel, asked=softmax()))["status"] == status

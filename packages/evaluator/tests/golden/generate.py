@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import affine
+import blended
 import layers
 import masked
 
@@ -55,6 +56,11 @@ LAYERS = {
     "timeout": layers.KERNEL.replace("        return", "        while True:\n            pass\n        return"),
     "rejected": layers.KERNEL.replace("        return", "        keep.zero_()\n        return"),
 }
+BLENDED = {
+    "passed": blended.KERNEL,
+    "compile_error": blended.KERNEL.replace("factor", "faktor"),
+    "incorrect_numerical": blended.KERNEL.replace("+=", "-="),
+}
 _FAULTY = ("return", "raise ValueError('no reference')\n    return")
 
 
@@ -72,6 +78,7 @@ def requests() -> dict[str, dict[str, Any]]:
     made = {
         **{f"flashinfer-{status}": affine.request(affine.python(code), sizes=(2,)) for status, code in AFFINE.items()},
         **{f"gpumode-{status}": masked.request(masked.submission(code)) for status, code in MASKED.items()},
+        **{f"gpumode_cpp-{status}": blended.request(blended.submission(code)) for status, code in BLENDED.items()},
         **{f"kernelbench-{status}": layers.request(layers.model_new(code)) for status, code in LAYERS.items()},
     }
     made["flashinfer-passed"]["settings"]["mode"] = "benchmark"
