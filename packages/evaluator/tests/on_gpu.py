@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 import affine
+import blended
 import layers
 import masked
 
@@ -159,6 +160,12 @@ def gpumode_request(
     return _with_room(masked.request(kernel, mode, problem))
 
 
+def blended_request(
+    kernel: dict[str, Any], mode: str = "test", reference: str = blended.REFERENCE, task: str = blended.TASK
+) -> dict[str, Any]:
+    return _with_room(blended.request(kernel, mode, blended.problem(reference, task)))
+
+
 def kernelbench_request(kernel: dict[str, Any], precision: str = "fp32") -> dict[str, Any]:
     asked = _with_room(layers.request(kernel, "test", layers.problem(precision=precision)))
     tolerance = 1e-3 if precision == "fp32" else 3e-2  # the norm sums in another order
@@ -200,6 +207,11 @@ def submitted_extension() -> dict[str, Any]:
     header = HEADER.replace("double scale", "torch::Tensor shift")
     main = MAIN.replace(', pybind11::arg("x"), pybind11::arg("scale")', "")
     return {**extension(header, ROWS_EXTENSION, main), "definition": "masked"}
+
+
+def containers(source: str) -> dict[str, Any]:
+    """Return a kernel in CUDA for a problem in C++."""
+    return blended.submission(source, "cuda")
 
 
 def model_new(source: str = layers.KERNEL, **fields: Any) -> dict[str, Any]:

@@ -87,6 +87,8 @@ def take_digest(session: Judgement, workers: Workers) -> Digest | None:
     """
     if session.settings["digest"] == "none":
         return None
+    if session.problem.cpp is not None:  # its data is moved into a call, and a profile is of the second one
+        return Digest("none", "a kernel that takes C++ containers has no profile here")
     record = max(session.records, key=lambda record: record.layout.nbytes)
     why = ""
     if session.gpu is not None:
