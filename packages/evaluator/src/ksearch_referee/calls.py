@@ -294,7 +294,8 @@ def idle_call(
     """
     if isinstance(values, Held):
         return _call_on_gpu(runner, layout, values, rng, flush, clock, duration_ns)
-    return _go(runner, _fill(runner, layout, values, rng, flush, duration_ns))
+    prepare_cpu_ns, _ = _fill(runner, layout, values, rng, flush, duration_ns)
+    return _go(runner, prepare_cpu_ns)
 
 
 def _fill(
@@ -304,17 +305,22 @@ def _fill(
     rng: np.random.Generator,
     flush: Callable[[], None] | None,
     idle_ns: int | None = None,
-) -> int:
-    """Have a call prepared; then, while the worker stands still, write the inputs where they belong."""
+) -> tuple[int, int]:
+    """Have a call prepared; then, while the worker stands still, write the inputs where they belong.
+
+    Returns:
+        the CPU time of the binding, and how long the inputs have been in the worker's memory, ns.
+    """
     runner.arena.lay(layout, rng)
     answer = _prepare(runner, layout, values, base=runner.arena.base, idle_ns=idle_ns)
+    writing = time.perf_counter_ns()
     if runner.keeps_inputs and idle_ns is None:
         _write_places(runner, layout.tensors, values, answer.frame.get("places"))
     else:
         _write(runner, layout.tensors, values)
     if flush is not None:
         flush()
-    return answer.cpu_ns
+    return answer.cpu_ns, time.perf_counter_ns() - writing
 
 
 def call(
@@ -340,11 +346,16 @@ def call(
     """
     if runner.stages and isinstance(values, Held):
         return _call_on_gpu(runner, layout, values, rng, flush, clock)
-    made = _go(runner, _fill(runner, layout, values, rng, flush))
+    prepare_cpu_ns, lent_ns = _fill(runner, layout, values, rng, flush)
+    made = _go(runner, prepare_cpu_ns)
+    ended = time.perf_counter_ns()
     if runner.returns_outputs:
         collected = runner.exchange("collect")
         outputs = _read_returned(runner, layout, collected.frame.get("outputs"))
         made = replace(made, outputs=outputs, collect_ns=collected.wall_ns)
+        if runner.gpu is not None:  # which may reach into memory of a process that stands still
+            unseen_ns = lent_ns + time.perf_counter_ns() - ended - collected.wall_ns
+            made = replace(made, unseen_ns=unseen_ns)
     else:
         made = replace(made, outputs={slot.name: runner.arena.read(slot) for slot in layout.outputs})
     _check_memory(runner, layout, values)
