@@ -5,42 +5,19 @@ from typing import Any
 import blended
 import pytest
 from blended import REFERENCE, TASK, problem
-from on_gpu import blended_request, containers
+from on_gpu import CONTAINERS, blended_request, containers
 
 from ksearch_referee.driver import judge
 from ksearch_referee.examination import examine
 
 pytestmark = pytest.mark.gpu
 
-KERNEL = """#include "task.h"
-#include "utils.h"
-
-__global__ void blend(const float* x, float* y, std::size_t size) {
-  std::size_t i = blockIdx.x * std::size_t(blockDim.x) + threadIdx.x;
-  if (i < size) y[i] += factor * x[i];
-}
-
-output_t custom_kernel(input_t data) {
-  auto& [x, y] = data;
-  const std::size_t bytes = y.size() * sizeof(float);
-  float *device_x, *device_y;
-  CUDA_CHECK(cudaMalloc(&device_x, bytes));
-  CUDA_CHECK(cudaMalloc(&device_y, bytes));
-  CUDA_CHECK(cudaMemcpy(device_x, x.data(), bytes, cudaMemcpyHostToDevice));
-  CUDA_CHECK(cudaMemcpy(device_y, y.data(), bytes, cudaMemcpyHostToDevice));
-  blend<<<(y.size() + 255) / 256, 256>>>(device_x, device_y, y.size());
-  CUDA_CHECK(cudaMemcpy(y.data(), device_y, bytes, cudaMemcpyDeviceToHost));
-  CUDA_CHECK(cudaFree(device_x));
-  CUDA_CHECK(cudaFree(device_y));
-  return std::move(y);
-}
-"""
-
 # The same on the device as ref_kernel, which GPU MODE's problems may do.
 ON_HOST = REFERENCE.replace("output_t want = ref_kernel(data)", "output_t want = on_host(data)")
 DEVICE_REFERENCE = ON_HOST.replace("static output_t ref_kernel", "static output_t on_host").replace(
     "static void check_implementation",
-    KERNEL[KERNEL.index("__global__") :].replace("custom_kernel", "ref_kernel") + "\nstatic void check_implementation",
+    CONTAINERS[CONTAINERS.index("__global__") :].replace("custom_kernel", "ref_kernel")
+    + "\nstatic void check_implementation",
 )
 
 HALF_TASK = TASK.replace("#include <array>", "#include <cuda_fp16.h>\n#include <array>").replace(
@@ -68,7 +45,7 @@ def examined(asked: dict[str, Any]) -> tuple[str, list[str]]:
 
 @pytest.mark.parametrize("reference", [REFERENCE, DEVICE_REFERENCE], ids=["on the host", "on the device"])
 def test_an_honest_kernel_passes(reference: str) -> None:
-    asked = blended_request(containers(KERNEL), "benchmark", reference)
+    asked = blended_request(containers(CONTAINERS), "benchmark", reference)
     assert examined(asked) == ("admitted", [])
     result = judge(asked)
     assert result["status"] == "passed", result
@@ -79,7 +56,7 @@ def test_an_honest_kernel_passes(reference: str) -> None:
 
 
 def test_published_figures_are_the_hosts_clock() -> None:
-    asked = blended_request(containers(KERNEL), "benchmark")
+    asked = blended_request(containers(CONTAINERS), "benchmark")
     asked["settings"]["profile"] = "compat"
     asked["settings"]["timing"] |= {"inputs": "same", "flushCache": False, "statistic": "mean"}
     asked["settings"]["correctness"]["checkTimed"] = "none"
@@ -105,8 +82,8 @@ def test_narrow_floats_of_cuda() -> None:
     ],
 )  # fmt: skip
 def test_wrong_kernels_fail(old: str, new: str, status: str, words: str) -> None:
-    assert old in KERNEL
-    result = judge(blended_request(containers(KERNEL.replace(old, new))))
+    assert old in CONTAINERS
+    result = judge(blended_request(containers(CONTAINERS.replace(old, new))))
     assert result["status"] == status, result
     assert words in result["message"] + result["logs"]["feedback"] + result["logs"]["run"]
 
@@ -114,7 +91,7 @@ def test_wrong_kernels_fail(old: str, new: str, status: str, words: str) -> None
 def test_a_fault_that_nobody_looks_at_is_seen_all_the_same() -> None:
     """The referee waits for the whole device within the call."""
     fault = "__global__ void fault() { *(int*)8 = 1; }\n\noutput_t custom"
-    source = KERNEL.replace("output_t custom", fault).replace("  return", "  fault<<<1, 1>>>();\n  return")
+    source = CONTAINERS.replace("output_t custom", fault).replace("  return", "  fault<<<1, 1>>>();\n  return")
     result = judge(blended_request(containers(source)))
     assert result["status"] == "runtime_error", result
 
@@ -126,13 +103,13 @@ def test_a_kernel_for_a_processor_is_sent_there() -> None:
 
 
 def test_a_digest_says_why_there_is_none() -> None:
-    asked = blended_request(containers(KERNEL), "benchmark")
+    asked = blended_request(containers(CONTAINERS), "benchmark")
     asked["settings"]["digest"] = "counters"
     assert "no profile here" in judge(asked)["logs"]["feedback"]
 
 
 def test_a_reference_that_does_not_build_is_refused_with_the_place() -> None:
-    asked = blended_request(containers(KERNEL))
+    asked = blended_request(containers(CONTAINERS))
     asked["problem"] = problem(DEVICE_REFERENCE.replace("blockDim.x)", "blockDim.q)"))
     status, reasons = examined(asked)
     assert status == "refused"

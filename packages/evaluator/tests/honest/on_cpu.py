@@ -3,6 +3,7 @@
 from typing import Any
 
 import affine
+import blended
 import masked
 
 from honest.kernel import Honest, Request, cpp, python, short
@@ -237,6 +238,15 @@ def _with_cpp() -> Request:
     return _masked(language="cpp", files=[{"path": path, "content": text} for path, text in contents.items()])
 
 
+PARALLEL = blended.KERNEL.replace(
+    "  for (", "  static std::vector<float> scratch;\n  scratch.resize(y.size());\n#pragma omp parallel for\n  for ("
+).replace("y[i] += factor * x[i];", "scratch[i] = y[i] + factor * x[i];\n  y.assign(scratch.begin(), scratch.end());")
+
+
+def _contained(source: str) -> Request:
+    return short(blended.request(blended.submission(source)))
+
+
 KERNELS = [
     Honest(
         "H01", "temporaries in place", python(lines("y = x.copy()", "y *= np.float32(scale)", "y += 1", "return y"))
@@ -290,4 +300,6 @@ KERNELS = [
     Honest("H29", "a static scratch vector of doubles", cpp(STATIC_SCRATCH)),
     Honest("H30", "GPU MODE, reads its config", lambda: _masked(READS_CONFIG)),
     Honest("H31", "GPU MODE, C++ beside Python", _with_cpp),
+    Honest("H39", "GPU MODE in C++, in place", lambda: _contained(blended.KERNEL)),
+    Honest("H40", "GPU MODE in C++, OpenMP and scratch of its own", lambda: _contained(PARALLEL)),
 ]

@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 import affine
+import blended
 import layers
 import masked
 
@@ -74,6 +75,10 @@ def custom_kernel(data):
 PACKED_IN_MODULE = PACKED_IN_DICT.replace("def custom", "packed = {}\ndef custom").replace(
     "weights.setdefault('packed'", "packed.setdefault(x.shape"
 )
+KEPT_CONTAINER = blended.KERNEL.replace(
+    "  return std::move(y);", "  static output_t kept[2]; output_t& mine = kept[y.size() > 99];\n"
+    "  if (mine.empty()) mine = y;\n  return mine;"
+)  # fmt: skip
 UNMASKED = masked.KERNEL.replace(" * mask[:, None].astype(np.float32)", "")
 
 BATCHED = """
@@ -242,6 +247,10 @@ def _masked(source: str, mode: str = "test") -> Request:
     return masked.request(masked.submission(source), mode)
 
 
+def _contained(source: str) -> Request:
+    return blended.request(blended.submission(source), "benchmark")
+
+
 def _small_outputs() -> Request:
     """Examine a problem whose outputs are smaller than the tolerance."""
     asked = affine.request(affine.python())
@@ -276,6 +285,7 @@ def _returning(expression: str) -> str:
 CACHES = [
     Exploit("X01", "keeps its first result, by shape", timed_python(KEPT_BY_SHAPE), WRONG),
     Exploit("X01", "keeps its first result, in C++", timed_cpp(KEPT_IN_CPP), WRONG),
+    Exploit("X01", "keeps its first result, in C++ containers", lambda: _contained(KEPT_CONTAINER), WRONG),
     Exploit("X01", "keeps results by the address of the input", timed_python(KEPT_POINTERS), WRONG),
     Exploit("X02", "keeps results by a fingerprint of few values", timed_python(KEPT_BY_FINGERPRINT), WRONG),
     Exploit(

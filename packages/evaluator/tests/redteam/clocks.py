@@ -3,6 +3,7 @@
 import os
 
 import affine
+import blended
 
 from redteam.exploit import (
     BUSY_NS,
@@ -44,6 +45,36 @@ static void work() {{
   while (std::chrono::steady_clock::now() < until) {{}}
 }}
 """
+# Kernels of C++ containers, whose memory comes from an allocator of their own: it works when others ask it for memory.
+_ALLOCATOR = f"""#include "task.h"
+{BUSY_CPP}
+#include <cstdlib>
+#include <new>
+static input_t kept;
+static float* place = nullptr;
+static void finish() {{
+  float* out = place;
+  place = nullptr;
+  work();
+  for (std::size_t i = 0; i < kept[0].size(); ++i) out[i] = factor * kept[0][i] + kept[1][i];
+}}
+void* operator new(std::size_t size) {{
+  if (WHEN) finish();
+  return std::malloc(size);
+}}
+void operator delete(void* held) noexcept {{ std::free(held); }}
+void operator delete(void* held, std::size_t) noexcept {{ std::free(held); }}
+"""
+WHEN_DESCRIBED = f"""{_ALLOCATOR.replace("WHEN", "place != nullptr")}
+output_t custom_kernel(input_t data) {{
+  kept = std::move(data);
+  output_t out(kept[0].size());
+  place = out.data();
+  return out;
+}}
+"""
+WHEN_MADE = f"""{_ALLOCATOR.replace("WHEN", "size == 80'000").replace("kept[0].size()", "0")}
+{blended.KERNEL}"""
 
 EARLY = """
 import ksearch_referee.worker.python_binding as binding
@@ -290,6 +321,10 @@ def forged(clock: str) -> str:
     return f"{BUSY_PYTHON}worker.Worker.go.__defaults__ = (lambda: {clock},)\n"
 
 
+def _contained(source: str) -> Request:
+    return blended.request(blended.submission(source), "benchmark")
+
+
 EXPLOITS = [
     Exploit("X05", "calls itself while the arguments are bound", timed_python(EARLY), WRONG),
     Exploit(
@@ -299,6 +334,8 @@ EXPLOITS = [
         refused("rejected", "X05"),
     ),
     Exploit("X05", "works while the results are handed over", timed_python(LATE), LIE),
+    Exploit("X05", "works while containers are made for it", lambda: _contained(WHEN_MADE), refused("rejected", "X05")),
+    Exploit("X05", "works while what it returned in containers is told", lambda: _contained(WHEN_DESCRIBED), LIE),
     Exploit("X05", "works while nothing is handed over", timed_cpp(LATE_CPP), WRONG),
     Exploit(
         "X11",
