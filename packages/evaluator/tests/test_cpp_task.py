@@ -131,12 +131,12 @@ using rows_t = std::vector<std::vector<uint16_t>>;
 using points_t = std::vector<std::array<double, 2>>;
 using input_t = std::tuple<rows_t, std::pair<int, bool>, std::array<std::array<float, 3>, 2>, points_t>;
 using output_t = std::tuple<rows_t, int64_t, std::array<std::vector<double>, 2>>;
-constexpr std::array<const char*, 4> ArgumentNames = {"rows", "seed", "mode", "half"};
+constexpr std::array<const char*, 6> ArgumentNames = {"rows", "seed", "mode", "half", "on", "step"};
 """
 
 TREE_REFERENCE = """#include "task.h"
-input_t generate_input(long rows, unsigned seed, const std::string& mode, double half) {
-  if (mode != "wide" || half != 0.5) throw std::invalid_argument("mode is " + mode);
+input_t generate_input(long rows, unsigned seed, const std::string& mode, double half, bool on, int8_t step) {
+  if (mode != "wide" || half != 0.5 || !on || step != -128) throw std::invalid_argument("mode is " + mode);
   std::mt19937 source(seed);
   input_t data;
   auto& [lists, pair, table, points] = data;
@@ -177,7 +177,7 @@ TREE_KERNEL = '#include "task.h"\n' + TREE_REFERENCE[
 def tree_problem(**files: str) -> dict[str, Any]:
     asked = problem(**{"reference": TREE_REFERENCE, "task": TREE_TASK, **files})
     asked["tests"] = []
-    asked["benchmarks"] = [{"id": "b0", "args": {"rows": 9, "mode": "wide", "half": 0.5}}]
+    asked["benchmarks"] = [{"id": "b0", "args": {"rows": 9, "mode": "wide", "half": 0.5, "on": True, "step": -128}}]
     return asked
 
 
@@ -246,6 +246,8 @@ def test_a_problem_that_does_not_build_is_not_the_kernels_fault() -> None:
         (REFERENCE, {"size": "wide"}, "'size' is 'wide', which its type in generate_input cannot hold"),
         (REFERENCE, {"size": 1 << 40}, "'size' is '1099511627776', which its type in generate_input cannot hold"),
         (REFERENCE, {"size": 0.5}, "'size' is '0.5', which"),
+        (REFERENCE.replace("int size", "bool size"), {"size": 2}, "'size' is '2', which"),
+        (REFERENCE.replace("int size", "unsigned size"), {"size": -1}, "'size' is '-1', which"),
         (REFERENCE.replace("source(seed)", "source(1)"), {"size": 9}, "its inputs do not follow the seed"),
         (REFERENCE.replace("i < size", "i < size + seed % 7"), {"size": 9}, "sizes have to follow from the case alone"),
         (REFERENCE.replace("  reporter.pass();", ""), {"size": 9}, "neither passed nor failed the output"),

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -39,6 +40,13 @@ constexpr std::size_t number_of_names = 0;
 // Arguments of `generate_input` by name, as text.
 using Given = std::vector<std::pair<std::string, std::string>>;
 
+// Whether an integer type holds a number; std::in_range knows neither bool nor the character types.
+template <class T>
+bool holds(long long number) {
+  if (number < 0) return std::is_signed_v<T> && number >= static_cast<long long>(std::numeric_limits<T>::min());
+  return static_cast<unsigned long long>(number) <= static_cast<unsigned long long>(std::numeric_limits<T>::max());
+}
+
 template <class T>
 T argument(const std::string& name, const std::string& text) {
   if constexpr (std::is_same_v<T, std::string>) {
@@ -50,7 +58,7 @@ T argument(const std::string& name, const std::string& text) {
       std::size_t read = 0;
       if constexpr (std::is_integral_v<T>) {
         const long long number = std::stoll(text, &read);
-        if (read == text.size() && std::in_range<T>(number)) return static_cast<T>(number);
+        if (read == text.size() && holds<T>(number)) return static_cast<T>(number);
       } else {
         const double number = std::stod(text, &read);
         if (read == text.size()) return static_cast<T>(number);
