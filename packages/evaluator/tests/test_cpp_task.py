@@ -239,27 +239,67 @@ def test_a_problem_that_does_not_build_is_not_the_kernels_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "args", "words"),
+    ("args", "words"),
     [
-        (REFERENCE, {}, "case t0: the reference raised RuntimeError: the case has no 'size'"),
-        (REFERENCE, {"size": 3, "width": 1}, "the case has 'width', which ArgumentNames in task.h does not list"),
-        (REFERENCE, {"size": "wide"}, "'size' is 'wide', which its type in generate_input cannot hold"),
-        (REFERENCE, {"size": 1 << 40}, "'size' is '1099511627776', which its type in generate_input cannot hold"),
-        (REFERENCE, {"size": 0.5}, "'size' is '0.5', which"),
-        (REFERENCE.replace("int size", "bool size"), {"size": 2}, "'size' is '2', which"),
-        (REFERENCE.replace("int size", "unsigned size"), {"size": -1}, "'size' is '-1', which"),
-        (REFERENCE.replace("source(seed)", "source(1)"), {"size": 9}, "its inputs do not follow the seed"),
-        (REFERENCE.replace("i < size", "i < size + seed % 7"), {"size": 9}, "sizes have to follow from the case alone"),
-        (REFERENCE.replace("  reporter.pass();", ""), {"size": 9}, "neither passed nor failed the output"),
-        (REFERENCE.replace("  reporter.pass();", "  reporter.pass(); reporter.pass();"), {"size": 9}, "decided twice"),
-        (REFERENCE.replace("  output_t want", "  reporter.pass(); return; output_t want"), {"size": 9}, "X21: 'zeros'"),
-        (REFERENCE.replace("  output_t out(", '  throw 1;\n  output_t out('), {"size": 9}, "no std::exception"),
-        (REFERENCE.replace("  output_t out(", "  std::exit(5);\n  output_t out("), {"size": 9}, "exited with code 5"),
+        ({}, "case t0: the reference raised RuntimeError: the case has no 'size'"),
+        ({"size": 3, "width": 1}, "the case has 'width', which ArgumentNames in task.h does not list"),
+        ({"size": "wide"}, "'size' is 'wide', which its type in generate_input cannot hold"),
+        ({"size": 1 << 40}, "'size' is '1099511627776', which its type in generate_input cannot hold"),
+        ({"size": 0.5}, "'size' is '0.5', which"),
     ],
-)  # fmt: skip
-def test_a_problem_that_cannot_be_judged_by(reference: str, args: dict[str, Any], words: str) -> None:
-    asked = problem(reference)
+)
+def test_a_case_that_does_not_fit_the_generator(args: dict[str, Any], words: str) -> None:
+    asked = problem()
     asked["tests"], asked["benchmarks"] = [{"id": "t0", "args": args}], [{"id": "b0", "args": args}]
+    status, reasons = examined(asked)
+    assert (status, words in reasons) == ("refused", True), reasons
+
+
+# A problem with many faults, of which its case names one.
+FAULTY = """#include "task.h"
+static std::string fault;
+
+static input_t generate_input(int seed, bool yes, unsigned size, std::string named) {
+  fault = named;
+  std::mt19937 source(fault == "no seed" ? 1 : seed);
+  input_t data;
+  for (auto& each : data)
+    for (unsigned i = 0; i < size + (fault == "sizes" ? seed % 7 : 0); ++i) each.push_back(source() % 100);
+  return data;
+}
+
+static output_t ref_kernel(input_t data) {
+  if (fault == "throws") throw 1;
+  if (fault == "ends") std::exit(5);
+  return {data[0][0] + data[1][0], data[0][1]};
+}
+
+static void check_implementation(TestReporter& reporter, input_t data, output_t out) {
+  if (fault == "silent") return;
+  if (fault == "takes all" || reporter.check_equal("sum", out[0], ref_kernel(data)[0])) reporter.pass();
+  if (fault == "twice") reporter.pass();
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"fault": "no seed"}, "its inputs do not follow the seed"),
+        ({"fault": "sizes"}, "sizes have to follow from the case alone"),
+        ({"fault": "silent"}, "neither passed nor failed the output"),
+        ({"fault": "twice"}, "decided twice"),
+        ({"fault": "takes all"}, "X21: 'zeros'"),
+        ({"fault": "throws"}, "no std::exception"),
+        ({"fault": "ends"}, "exited with code 5"),
+        ({"fault": "none", "yes": 2}, "'yes' is '2', which"),
+        ({"fault": "none", "size": -1}, "'size' is '-1', which"),
+    ],
+)
+def test_a_problem_that_cannot_be_judged_by(args: dict[str, Any], words: str) -> None:
+    names = TASK.replace('2> ArgumentNames = {"seed", "size"}', '4> ArgumentNames = {"seed", "yes", "size", "fault"}')
+    asked = problem(FAULTY, names)
+    asked["tests"], asked["benchmarks"] = [], [{"id": "b0", "args": {"size": 9, "yes": True} | args}]
     status, reasons = examined(asked)
     assert (status, words in reasons) == ("refused", True), reasons
 
