@@ -1,9 +1,11 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { FlashInferProblem, type Problem, type RunOptions } from "@ksearch/domain";
 import { describe, expect, test } from "vitest";
 import { chooseProblem } from "../src/chosen.ts";
 import { modelChoice } from "../src/model-flags.ts";
+import { loadProblem } from "../src/problems.ts";
 import { program } from "../src/program.ts";
 import { refereeChoice } from "../src/referee-choice.ts";
 import { deviceOf, evaluationOf, languageOf, runOptions } from "../src/run-flags.ts";
@@ -423,6 +425,14 @@ describe("flags at work", { timeout: 60_000 }, () => {
     expect(kept.stdout).toContain(first?.keptIn);
     await ksearch(run, { cwd });
     expect(judge.judged().at(-1)?.keptIn).toBeNull();
+  });
+
+  test("kernels of a problem in C++ are in CUDA on a GPU, if nothing else is said", () => {
+    const { problem: task } = loadProblem("softmax_rows", {
+      problems: fileURLToPath(new URL("../../../problems", import.meta.url)),
+    });
+    expect(recorded([], task)).toMatchObject({ device: "cpu", language: "cpp" });
+    expect(recorded(["--target-gpu", "H100"], task)).toMatchObject({ device: "H100", language: "cuda" });
   });
 
   test("the gpumode and kernelbench flags choose a problem of their formats", () => {

@@ -88,4 +88,21 @@ describe("searches with recorded replies", { timeout: 300_000 }, () => {
     expect(judged.map(([, status]) => status)).toEqual(["passed", "incorrect_numerical", "passed"]);
     expect(ended.stdout).toContain('"type":"best.confirmed","kernelId":"ker_');
   });
+
+  test("a problem in C++ takes no kernels in Python", async () => {
+    const cwd = newFolder();
+    writeFileSync(join(cwd, "kernel.py"), "def custom_kernel(data):\n    return data\n");
+    const words = "kernels are functions of C++ containers: take cuda for a GPU, cpp for a processor, not python";
+    for (const args of [
+      ["judge", "softmax_rows", "kernel.py"],
+      ["run", "softmax_rows", "--language", "python", "--llm", "agent"],
+    ]) {
+      const ended = await ksearch(args, { cwd });
+      expect({ code: ended.code, stdout: ended.stdout, told: ended.stderr.includes(words) }).toEqual({
+        code: 2,
+        stdout: "",
+        told: true,
+      });
+    }
+  });
 });

@@ -51,7 +51,7 @@ class CppTask:
     """
 
     def __init__(self, files: Sequence[SourceFile]) -> None:
-        self.built = Path()
+        self.built: Path | None = None
         there = any(file["path"] == _UTILS for file in files)
         self._files = [*files, *([] if there else [SourceFile(path=_UTILS, content=_ours(_UTILS))])]
 

@@ -159,7 +159,7 @@ class Session:
             InfraError: this host has no compiler.
             TimeUp: `limits.totalMs` ran out.
         """
-        if task.built.is_file():
+        if task.built is not None:
             return
         sources = task.library("cpp" if self.gpu is None else "cuda")
         build = Build(sources, self.toolchain_for(torch=False), cache_folder(), self.settings["limits"])

@@ -131,6 +131,8 @@ class CppGpuMode(GpuMode):
     def load_reference(self, reference: Runner, rng: np.random.Generator) -> None:
         """Load the problem's library."""
         del rng
+        if self._task.built is None:
+            raise RuntimeError("a problem in C++ was to be loaded before it was built")
         load_task(reference, self._task.built)
 
     def advice(self, failure: KernelFailure, case: int | None) -> str:
