@@ -372,7 +372,7 @@ def test_a_kernel_may_include_the_problems_other_headers() -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"reference.cuh": None}, "there is neither a reference.py nor a reference.cuh"),
+        ({"reference.cuh": None}, "there is no file reference.py, nor reference.cuh"),
         ({"reference.py": ""}, "there is both a reference.py and a reference.cuh"),
         ({"task.h": None}, "there is no task.h with 'input_t'"),
         ({"task.h": "using input_t = float;"}, "there is no task.h with 'output_t'"),

@@ -118,8 +118,8 @@ def _gpumode_faults(problem: GpuModeProblem) -> Iterator[tuple[str, str]]:
     contents = {file["path"]: file["content"] for file in problem["files"]}
     references = [name for name in ("reference.py", REFERENCE) if name in contents]
     if len(references) != 1:
-        one, other = ("both", "and") if references else ("neither", "nor")
-        yield f"there is {one} a reference.py {other} a {REFERENCE}", _FILES
+        both = f"there is both a reference.py and a {REFERENCE}: leave one out"
+        yield both if references else f"there is no file reference.py, nor {REFERENCE}", _FILES
         return
     for name in ("generate_input", "ref_kernel", "check_implementation"):
         pattern = rf"\b{name}\s*\(" if references == [REFERENCE] else rf"^(def\s+{name}\s*\(|{name}\s*=)"
