@@ -120,7 +120,8 @@ class Worker:
             self._memory = self._arena if on_host else self._device or self._arena
             self._bind(frame, self._memory, outputs=True)
             self._call = DestinationCall(partial(self._memory.touch, frame["idleNs"]))
-        return {**self.flush_logs(frame), "places": self._call.places}
+        self.flush_logs(frame)
+        return {"places": self._binding.places} if isinstance(self._binding, ContainerCode) else {}
 
     def ask(self, frame: Frame) -> Frame:
         """Put the question `what` to the binding, about what lies in the arena, or about sets that are kept."""

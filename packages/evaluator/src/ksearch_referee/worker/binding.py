@@ -31,14 +31,12 @@ class Arguments:
 class PreparedCall(Protocol):
     """One call with its arguments bound: nothing is left to convert inside the timed region.
 
-    `places` are the addresses of its inputs, where these lie in memory of its own; None where they lie in the arena.
     `collect` keeps what the kernel returned alive and declares of each output `{dtype, shape, order, address}`, with an
     `input` if it is one that a kernel may change, or `{fault, detail}`.
     It is None where the kernel writes the outputs in place, and what it returns is of no interest.
     """
 
     invoke: Callable[[], Any]
-    places: Sequence[int] | None
 
     @property
     def collect(self) -> Collect | None:
@@ -50,7 +48,6 @@ class DestinationCall:
     """A call that writes the outputs in place; their dtypes and shapes are the driver's own."""
 
     collect: Collect | None = None
-    places: Sequence[int] | None = None
 
     def __init__(self, invoke: Callable[[], Any]) -> None:
         self.invoke = invoke

@@ -113,10 +113,9 @@ class Library:
 
 
 class _ContainerCall:
+    """The call in hand, whose data has been made."""
+
     def __init__(self, library: Library, call: Arguments) -> None:
-        (data,) = call.arguments["list"]
-        library.begin()
-        self.places: Sequence[int] | None = [leaf["address"] for leaf in library.make("data", data, call.inputs)]
         self.invoke = partial(library.functions.ksearch_run, library.call)
         self._library = library
         self._results = call.results or {}
@@ -132,14 +131,21 @@ class _ContainerCall:
 
 
 class ContainerCode:
-    """A function of containers: a kernel, or a problem's reference."""
+    """A function of containers: a kernel, or a problem's reference.
+
+    `places` are the addresses of the leaves of the data that was made last.
+    """
 
     answers: Mapping[str, Answer] = {}
     fills = False
 
     def __init__(self, library: Library) -> None:
         self.library = library
+        self.places: list[int] = []
 
     def prepare(self, call: Arguments) -> PreparedCall:
         """Make containers for one call."""
+        (data,) = call.arguments["list"]
+        self.library.begin()
+        self.places = [leaf["address"] for leaf in self.library.make("data", data, call.inputs)]
         return _ContainerCall(self.library, call)

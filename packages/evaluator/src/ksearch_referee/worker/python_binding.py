@@ -40,8 +40,6 @@ def by_name(result: Any, names: Sequence[str]) -> list[Any]:
 
 
 class _PythonCall:
-    places: Sequence[int] | None = None
-
     def __init__(self, kernel: "PythonKernel", call: Arguments, inputs: Sequence[Any]) -> None:
         arguments: list[Any] = trees.build(call.arguments, inputs)
         self.invoke: Callable[[], Any] = kernel.bound(arguments)
