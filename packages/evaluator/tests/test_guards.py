@@ -184,6 +184,14 @@ def test_work_on_a_gpu_that_delays_the_taking_of_outputs_is_added() -> None:
         check_claims(on_gpu(30_000, unseen_ns=3_000_000), on_gpu(50_000), on_gpu(100_000))
 
 
+def test_containers_on_a_gpu_are_charged_nothing_that_the_driver_did_and_could_hide_all_of_it() -> None:
+    """They are written and read by the driver, which idle calls spare it: a GPU could work meanwhile."""
+    kernel = [Call({}, 100_000, WAY_NS, 100_000, staged_ns=200, unseen_ns=3_000_000)] * 10
+    idle = [Call({}, 100_000, WAY_NS, 100_000, staged_ns=200)] * 10
+    assert unclaimed_ns(kernel, idle, kernel) == 0
+    assert 3_000_000 < undercut_ns(kernel, idle, kernel) < 3_200_000
+
+
 def test_what_a_gpu_could_do_unseen_counts_as_what_could_be_hidden() -> None:
     hidden = undercut_ns(on_gpu(30_000), on_gpu(50_000), on_gpu(100_000))
     assert hidden == pytest.approx(10_000 + 900 + 75_000 + 260_000, abs=200), "noise, staging, until outputs are taken"

@@ -353,7 +353,7 @@ def call(
         collected = runner.exchange("collect")
         outputs = _read_returned(runner, layout, collected.frame.get("outputs"))
         made = replace(made, outputs=outputs, collect_ns=collected.wall_ns)
-        if runner.gpu is not None:  # which may reach into memory of a process that stands still
+        if runner.gpu is not None and runner.keeps_inputs:
             unseen_ns = lent_ns + time.perf_counter_ns() - ended - collected.wall_ns
             made = replace(made, unseen_ns=unseen_ns)
     else:

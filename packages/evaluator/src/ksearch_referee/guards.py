@@ -103,7 +103,7 @@ def _seen_ns(kernel: Sequence[Call], idle: Sequence[Call], reference: Sequence[C
     early = ranked([c.early_cpu_ns for c in kernel]) - _median([c.early_cpu_ns for c in idle])
     beyond_cpu = cpu / len(os.sched_getaffinity(0)) - _median([c.claimed_ns for c in kernel])
     staged = ranked([c.staged_ns for c in kernel]) - _longest_staging_ns(idle)
-    unseen = ranked([c.unseen_ns for c in kernel]) - _longest_unseen_ns(idle)
+    unseen = ranked([c.unseen_ns for c in kernel]) - _longest_unseen_ns(kernel, idle)
     return max(gap + max(0.0, handed_over), beyond_cpu) + sum(max(0.0, beside) for beside in (early, staged, unseen))
 
 
@@ -119,9 +119,14 @@ def _longest_collect_ns(reference: Sequence[Call]) -> float:
     return _median(usual) + _noise(usual) + _SLACK_NS
 
 
-def _longest_unseen_ns(idle: Sequence[Call]) -> float:
-    """Return how long it may take until the keeper has the outputs; what is longer has waited for work on the GPU."""
+def _longest_unseen_ns(kernel: Sequence[Call], idle: Sequence[Call]) -> float:
+    """Return how long it may take until the keeper has the outputs; what is longer has waited for work on the GPU.
+
+    Containers are written and read by the driver alone: that takes as long as it takes.
+    """
     usual = [c.unseen_ns for c in idle]
+    if not any(usual):
+        return _median([c.unseen_ns for c in kernel])
     return _median(usual) + _noise(usual) + _SLACK_NS
 
 
@@ -179,7 +184,7 @@ def undercut_ns(kernel: Sequence[Call], idle: Sequence[Call], reference: Sequenc
     handed_over = _longest_collect_ns(reference) if any(c.collect_ns for c in kernel) else 0.0
     on_gpu = 0.0
     if _is_on_gpu(idle):
-        on_gpu = _longest_staging_ns(idle) - _median([c.staged_ns for c in idle]) + _longest_unseen_ns(idle)
+        on_gpu = _longest_staging_ns(idle) - _median([c.staged_ns for c in idle]) + _longest_unseen_ns(kernel, idle)
     return round(_noise_ns(kernel, idle) + quicker + handed_over + on_gpu)
 
 
