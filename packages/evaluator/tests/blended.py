@@ -12,13 +12,13 @@ TASK = """#pragma once
 using input_t = std::array<std::vector<float>, 2>;
 using output_t = std::vector<float>;
 
-constexpr std::array<const char*, 2> ArgumentNames = {"seed", "size"};
+constexpr std::array<const char*, 2> ArgumentNames = {"size", "seed"};
 constexpr float factor = 3.0f;
 """
 
 REFERENCE = """#include "task.h"
 
-static input_t generate_input(int seed, int size) {
+static input_t generate_input(int size, int seed) {
   std::mt19937 source(seed);
   std::normal_distribution<float> normal;
   input_t data;

@@ -139,7 +139,7 @@ describe("a problem's folder", () => {
 });
 
 const cppReference =
-  "static input_t generate_input(int seed, int size) {}\nstatic output_t ref_kernel(input_t data) {}\nstatic void check_implementation(TestReporter& reporter, input_t data, output_t out) {}\n";
+  "static input_t generate_input(int size, int seed) {}\nstatic output_t ref_kernel(input_t data) {}\nstatic void check_implementation(TestReporter& reporter, input_t data, output_t out) {}\n";
 
 const cppTask = `
 lang: cu
@@ -156,9 +156,9 @@ config:
 templates:
   CUDA: "template.cu"
 tests:
-  - {"size": 128, "seed": 5236}
+  - {"size": 96, "seed": 7}
 benchmarks:
-  - {"size": 65536, "mode": "True", "seed": 125432}
+  - {"size": 5000, "mode": "True", "seed": 8}
 `;
 const taskHeader = "#pragma once\nusing input_t = float;\nusing output_t = input_t;\n";
 
@@ -185,8 +185,8 @@ describe("a problem in C++", () => {
           { path: "utils.h", content: "#pragma once\n" },
           { path: "reference.cuh", content: cppReference },
         ],
-        tests: [{ id: "size=128", args: { size: 128 } }],
-        benchmarks: [{ id: "size=65536 mode", args: { size: 65_536, mode: true } }],
+        tests: [{ id: "size=96", args: { size: 96 } }],
+        benchmarks: [{ id: "size=5000 mode", args: { size: 5_000, mode: true } }],
         rankingBy: "last",
         madeFor: null,
       },
@@ -226,7 +226,7 @@ describe("a problem in C++", () => {
       '"name": "utils.cu"',
       /'utils\.cu' would be compiled by itself: name it/,
     ],
-    ["a list", '"size": 128', '"size": [1]', /tests\[0\]: 'size' is a list/],
+    ["a list", '"size": 96', '"size": [1]', /tests\[0\]: 'size' is a list/],
   ])("with %s is refused", (_, from, to, message) => {
     const more = { "scale/kernel.cuh": cppReference };
     expect(refusal(() => readCpp(from, to, more)).message).toMatch(message);
