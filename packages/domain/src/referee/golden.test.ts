@@ -14,12 +14,13 @@ const names = readdirSync(folder).filter((name) => name.endsWith(".json"));
 const golden = (name: string): { request: unknown; result: unknown } =>
   JSON.parse(readFileSync(new URL(name, folder), "utf8"));
 
-test("every status of every format is there, and both profiles", () => {
+test("every status of every format is there, and both profiles; of problems in C++ those that differ", () => {
   const endings = [...VerdictStatus.options, "passed-compat"];
   const expected = ["flashinfer", "gpumode", "kernelbench"].flatMap((format) =>
     endings.map((ending) => `${format}-${ending}.json`),
   );
-  expect(names.toSorted()).toEqual(expected.toSorted());
+  const inCpp = ["compile_error", "incorrect_numerical", "passed"].map((ending) => `gpumode_cpp-${ending}.json`);
+  expect(names.toSorted()).toEqual([...expected, ...inCpp].toSorted());
 });
 
 describe.each(names)("%s", (name) => {
