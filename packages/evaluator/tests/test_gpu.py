@@ -103,11 +103,11 @@ def roles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 @pytest.mark.parametrize("source", [TRITON, AUTOTUNED], ids=["plain", "autotuned"])
 def test_what_triton_compiled_is_compiled_once(roles: list[str], source: str) -> None:
-    asked = request(triton(source), "benchmark", (40, 3))
+    asked = request(triton(source))  # without times: the timing slot lies in the cache, and other tests have another one
     first = judge(asked)
     assert (first["status"], roles.count("builder of the kernel")) == ("passed", 1), first
     roles.clear()
-    second = judge({**asked, "incumbent": asked["kernel"]})
+    second = judge(asked)
     assert (second["status"], second["resources"]) == ("passed", first["resources"]), second
     assert not any("builder" in role for role in roles), roles
     assert first["usage"]["buildMs"] > second["usage"]["buildMs"] == 0
