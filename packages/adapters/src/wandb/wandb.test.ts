@@ -19,7 +19,7 @@ const newFolder = (): string => mkdtempSync(join(root, "run-"));
 
 const settings = (changes: Partial<WandbSettings> = {}): WandbSettings => ({
   python: wandbPython,
-  env: { PATH: process.env.PATH ?? "", HOME: root },
+  env: { PATH: process.env.PATH ?? "", HOME: root, TMPDIR: root },
   folder: newFolder(),
   project: "flashinfer-bench",
   name: "a run",
@@ -44,7 +44,12 @@ describe.skipIf(!isWandbThere())("with the package wandb", () => {
 
   describe.concurrent("online", () => {
     const apiKey = "k".repeat(40);
-    const reaching = ({ url }: FakeServer) => ({ HOME: newFolder(), WANDB_BASE_URL: url, WANDB_API_KEY: apiKey });
+    const reaching = ({ url }: FakeServer) => ({
+      HOME: newFolder(),
+      TMPDIR: root,
+      WANDB_BASE_URL: url,
+      WANDB_API_KEY: apiKey,
+    });
     const online = (server: FakeServer, folder = newFolder(), env: Record<string, string> = {}) =>
       wandbTracker(
         settings({
@@ -125,7 +130,7 @@ describe.skipIf(!isWandbThere())("with the package wandb", () => {
       /connection refused/,
     ],
   ])("%s: said as W&B says it", async (_, env, says) => {
-    const tracker = wandbTracker(settings({ mode: "online", env: { HOME: newFolder(), ...env } }));
+    const tracker = wandbTracker(settings({ mode: "online", env: { HOME: newFolder(), TMPDIR: root, ...env } }));
     await expect(tracker.run(run)).rejects.toThrow(says);
   });
 
