@@ -8,7 +8,8 @@
 # jsonschema-specifications, referencing, rpds-py, attrs, ml_dtypes, numpy and pytest. --part: only the functional tests,
 # or only those that take times. --tables: where the tables of exploits and honest kernels go (redteam-gpu.md), the list
 # of all tests with their figures (gpu-tests.txt), and what pytest found (*.xml), which later calls with the same folder
-# add to.
+# add to. Where the machine is lent for a time, `--limit-s SECONDS -vv` among pytest's arguments skips what has not begun
+# by then, each part by itself, and names what ran also if the end is cut off.
 set -euo pipefail
 
 wheels=

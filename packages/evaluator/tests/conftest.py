@@ -1,4 +1,5 @@
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,19 @@ from ksearch_referee.gpus import visible_gpu
 from ksearch_referee.locks import TimingSlot
 
 _SIDE_BY_SIDE = "PYTEST_XDIST_WORKER" in os.environ
+
+
+_BEGAN = time.monotonic()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--limit-s", type=float, default=float("inf"), help="skip what has not begun by then")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    limit_s = item.config.getoption("--limit-s")
+    if isinstance(limit_s, float) and time.monotonic() - _BEGAN > limit_s:
+        pytest.skip(f"not begun after {limit_s:g} s (--limit-s)")
 
 
 def _lacks_for_a_gpu() -> str | None:

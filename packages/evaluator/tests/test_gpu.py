@@ -103,7 +103,7 @@ def roles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 @pytest.mark.parametrize("source", [TRITON, AUTOTUNED], ids=["plain", "autotuned"])
 def test_what_triton_compiled_is_compiled_once(roles: list[str], source: str) -> None:
-    asked = request(triton(source))  # without times: the timing slot lies in the cache, and other tests have another one
+    asked = request(triton(source))  # without times: their slot lies in the cache, and other tests have another cache
     first = judge(asked)
     assert (first["status"], roles.count("builder of the kernel")) == ("passed", 1), first
     roles.clear()
