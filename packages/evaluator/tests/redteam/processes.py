@@ -195,7 +195,7 @@ def _says_nothing_of_it(result: Result) -> None:
 
 
 def _compiles(line: str) -> Request:
-    with tempfile.NamedTemporaryFile("w", prefix="secret", delete=False) as secret:
+    with tempfile.NamedTemporaryFile("w", dir=cache_folder().parent, delete=False) as secret:
         secret.write("hush\n")
     return affine.request(affine.cpp(line.replace("SECRET", secret.name) + affine.CPP))
 
